@@ -1,0 +1,1 @@
+//! Supervisor, worker and saver: the processes behind the queue.
