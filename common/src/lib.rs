@@ -10,6 +10,7 @@ pub mod limits;
 pub mod mention;
 pub mod phase;
 pub mod post;
+pub mod records;
 pub mod tally;
 pub mod telemetry;
 
