@@ -1,17 +1,16 @@
 //! The table of subcommands, and the arguments that several of them share.
 
 mod backend;
+mod child;
 mod entities;
 mod evaluate;
 mod extract;
 mod frontend;
 mod load;
 mod publications;
-mod saver;
-pub mod shared;
+mod shared;
 mod train;
 mod up;
-mod worker;
 
 use clap::Subcommand;
 
@@ -40,10 +39,10 @@ pub enum Command {
     Publications(publications::Args),
     /// A worker process; started by `backend`
     #[command(hide = true)]
-    Worker(worker::Args),
+    Worker(child::Args),
     /// A saver process; started by `backend`
     #[command(hide = true)]
-    Saver(saver::Args),
+    Saver(child::Args),
 }
 
 /// Runs one.
@@ -58,7 +57,6 @@ pub fn run(command: Command) -> Result<(), Failure> {
         Command::Train(args) => train::run(args),
         Command::Entities(args) => entities::run(args),
         Command::Publications(args) => publications::run(args),
-        Command::Worker(args) => worker::run(args),
-        Command::Saver(args) => saver::run(args),
+        Command::Worker(args) | Command::Saver(args) => child::run(args),
     }
 }

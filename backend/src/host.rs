@@ -1,0 +1,195 @@
+//! `copydesk backend`: opens the log, serves the queue, supervises workers and savers, and ends when they have.
+
+use std::path::PathBuf;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use queue::{Address, Listener, Manager, ManagerSettings, OpenError, Secret};
+use serde_json::{Map, Value, json};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use store::{StoreError, Target};
+
+use crate::control::{ChildSettings, Role, SaverSettings, WorkerSettings};
+use crate::supervisor::{Board, Event, Kind, Outcome, Recipe, Supervisor};
+
+/// Threads that serve the queue: one per 8 cores is plenty, and two let one wait for a lock.
+const QUEUE_THREADS: usize = 2;
+
+/// Everything `copydesk backend` is told.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Where the log and the default store are.
+    pub data_dir: PathBuf,
+    /// Where the queue listens, beside the Unix socket in the data directory.
+    pub queue_listen: Vec<Address>,
+    /// The file of the shared secret.
+    pub secret_file: Option<PathBuf>,
+    /// Worker processes.
+    pub workers: usize,
+    /// Saver processes.
+    pub savers: usize,
+    /// The store, as in `--store`.
+    pub store: String,
+    /// How workers work.
+    pub worker: WorkerSettings,
+    /// How long a stop may drain.
+    pub drain_timeout: Duration,
+    /// Deliveries after which a post that kills its worker is given up.
+    pub max_deliveries: u32,
+    /// The program that children run: normally this one.
+    pub program: PathBuf,
+}
+
+/// Why the backend did not start, or ended badly.
+#[derive(Debug, thiserror::Error)]
+pub enum BackendError {
+    /// The data directory can't be used.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The store can't be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The engine can't be used.
+    #[error(transparent)]
+    Engine(#[from] entities::EngineError),
+    /// The secret can't be used, or is missing where it is needed.
+    #[error("{0}")]
+    Settings(String),
+    /// An address can't be listened on.
+    #[error("{0}")]
+    Listen(String),
+    /// A thread, a runtime or a signal handler could not be made.
+    #[error("can't start: {0}")]
+    Start(#[from] std::io::Error),
+    /// The disk failed while running.
+    #[error("the disk failed, so nothing more can be promised: {0}; check the disk, then start again")]
+    DiskFailed(String),
+}
+
+/// The socket that local processes use.
+pub fn socket(data_dir: &std::path::Path) -> Address {
+    Address::Unix(data_dir.join("queue.sock"))
+}
+
+/// Runs the backend until it has drained after SIGTERM or SIGINT. Call it on the main thread.
+pub fn run(settings: Settings) -> Result<(), BackendError> {
+    let secret = secret(&settings)?;
+    check_engine(&settings.worker)?;
+    std::fs::create_dir_all(&settings.data_dir).map_err(|error| {
+        BackendError::Settings(format!("can't make the data directory {}: {error}", settings.data_dir.display()))
+    })?;
+    // Signals from here on are remembered: a stop that comes while the log is read is a stop.
+    let (sender, events) = mpsc::channel();
+    let mut signals = Signals::new([SIGTERM, SIGINT])?;
+    let told = sender.clone();
+    std::thread::spawn(move || signals.forever().try_for_each(|_| told.send(Event::Signal)));
+
+    let mut manager_settings = ManagerSettings::pipeline(settings.data_dir.join("queue"));
+    manager_settings.max_deliveries = settings.max_deliveries;
+    let (manager, recovery) = Manager::open(manager_settings)?;
+    tracing::info!(%recovery, "log opened");
+    // Found out here and not by every saver: a store that can't be used.
+    drop(Target::parse(&settings.store, &settings.data_dir)?.open()?);
+
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(QUEUE_THREADS)
+        .thread_name("queue")
+        .enable_all()
+        .build()?;
+    let local = socket(&settings.data_dir);
+    let listeners = runtime.block_on(async {
+        let mut listeners = Vec::new();
+        for address in std::iter::once(&local).chain(settings.queue_listen.iter().filter(|address| **address != local)) {
+            let listener = Listener::bind(address).await.map_err(|error| BackendError::Listen(error.to_string()))?;
+            tracing::info!(address = %listener.address(), "queue listens");
+            listeners.push(listener);
+        }
+        Ok::<_, BackendError>(listeners)
+    })?;
+    let (stop_serving, serving_stopped) = tokio::sync::oneshot::channel::<()>();
+    let served = runtime.spawn(queue::serve(manager.clone(), listeners, secret, async {
+        let _ = serving_stopped.await;
+    }));
+    let (watched, told) = (manager.clone(), sender.clone());
+    runtime.spawn(async move { told.send(Event::DiskFailed(watched.failed().await)) });
+
+    let recipe = recipe(&settings, &local);
+    let counts = (settings.workers, settings.savers);
+    let supervisor = Supervisor::new(manager.clone(), recipe, counts, settings.drain_timeout, (sender, events));
+    let board = supervisor.board();
+    manager.set_annex(std::sync::Arc::new(move || annex(&board)));
+    let outcome = supervisor.run();
+
+    let _ = stop_serving.send(());
+    let _ = runtime.block_on(served);
+    match outcome {
+        Outcome::Stopped => {
+            let left: u64 = manager.stats().queues.values().map(|queue| queue.ready + queue.leased).sum();
+            tracing::info!(left_on_disk = left, "stopped");
+            Ok(())
+        }
+        Outcome::DiskFailed(reason) => Err(BackendError::DiskFailed(reason)),
+    }
+}
+
+fn secret(settings: &Settings) -> Result<Option<Secret>, BackendError> {
+    let open = settings.queue_listen.iter().find(|address| !address.is_local());
+    match (&settings.secret_file, open) {
+        (Some(file), _) => {
+            Secret::from_file(file).map(Some).map_err(|error| BackendError::Settings(error.to_string()))
+        }
+        (None, Some(address)) => Err(BackendError::Settings(format!(
+            "the queue would listen on {address}, which others can reach, without a secret; \
+             give one with --queue-secret-file, or listen on 127.0.0.1"
+        ))),
+        (None, None) => Ok(None),
+    }
+}
+
+/// Refuses an engine that no worker could make. The weights themselves are opened by the workers only.
+fn check_engine(worker: &WorkerSettings) -> Result<(), BackendError> {
+    entities::check(&worker.engine, worker.model.as_deref())?;
+    Ok(())
+}
+
+fn recipe(settings: &Settings, local: &Address) -> Recipe {
+    let child = |role| ChildSettings { queue: local.to_string(), secret_file: settings.secret_file.clone(), role };
+    Recipe {
+        program: settings.program.clone(),
+        worker: child(Role::Worker(settings.worker.clone())),
+        saver: child(Role::Saver(SaverSettings {
+            store: settings.store.clone(),
+            data_dir: settings.data_dir.clone(),
+        })),
+    }
+}
+
+/// What `GET /v1/queue` shows of the children.
+fn annex(board: &Board) -> Map<String, Value> {
+    let Ok(board) = board.lock() else { return Map::new() };
+    let list = |kind: Kind| -> Vec<Value> {
+        let of_kind = board.iter().filter(|(id, _)| id.0 == kind);
+        of_kind
+            .map(|(_, status)| {
+                let mut value = json!(status);
+                value["rss_bytes"] = json!(rss_bytes(status.pid));
+                value
+            })
+            .collect()
+    };
+    let degraded: Vec<_> = board.values().filter(|status| status.state == "degraded").map(|status| &status.name).collect();
+    let annex = json!({"workers": list(Kind::Worker), "savers": list(Kind::Saver), "degraded": degraded});
+    match annex {
+        Value::Object(annex) => annex,
+        _ => Map::new(),
+    }
+}
+
+/// Resident memory of a process; 0 if it is gone.
+fn rss_bytes(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok());
+    kib.unwrap_or(0) * 1024
+}

@@ -1,0 +1,154 @@
+//! `copydesk up`: everything on one machine, by one command.
+//!
+//! Starts `copydesk backend` and `copydesk frontend` as a service manager would, loads the files over HTTP as any client
+//! would, and reads the summary from the store as `copydesk entities` would. There is no shorter way through the house
+//! for it, so what it shows is what production does.
+
+mod processes;
+mod summary;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::time::{Duration, Instant};
+
+use load::LoadError;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use self::processes::Processes;
+use self::summary::Summary;
+use super::shared::{DataDir, PipelineArgs, StoreArg};
+use crate::failure::Failure;
+
+/// How often the processes are looked after.
+const TICK: Duration = Duration::from_millis(20);
+/// How long the log may take to open and the engines to load.
+const START_MAX: Duration = Duration::from_secs(300);
+
+/// Arguments of `copydesk up`.
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  copydesk up examples/articles.ndjson          load, show what they talk about, keep serving
+  copydesk up --exit-when-done --json a.ndjson  load, print one line of figures, stop
+  copydesk up --data-dir /tmp/try --workers 2   an empty pipeline that waits for posts")]
+pub struct Args {
+    /// Files of articles (NDJSON, one post a line) to load
+    files: Vec<PathBuf>,
+
+    #[command(flatten)]
+    data_dir: DataDir,
+
+    /// Where HTTP is served; port 0 takes a free one
+    #[arg(long, value_name = "ADDR", env = "COPYDESK_LISTEN", default_value = "127.0.0.1:8080")]
+    listen: SocketAddr,
+
+    #[command(flatten)]
+    store: StoreArg,
+
+    #[command(flatten)]
+    pipeline: PipelineArgs,
+
+    /// Stop cleanly as soon as the files are counted
+    #[arg(long)]
+    exit_when_done: bool,
+
+    /// Print the summary as one line of JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// What `up` waits for.
+enum Event {
+    /// SIGTERM or SIGINT.
+    Signal,
+    /// The files are loaded and counted, or could not be.
+    Loaded(Result<load::Summary, LoadError>),
+}
+
+/// Runs the command.
+pub fn run(args: Args) -> Result<(), Failure> {
+    if let Some(missing) = args.files.iter().find(|file| !file.is_file()) {
+        return Err(Failure::usage(format!("there is no file {}; give the path of an NDJSON file", missing.display())));
+    }
+    let (sender, events) = mpsc::channel();
+    watch_signals(sender.clone())?;
+    let mut processes = Processes::start(&args)?;
+    let outcome = serve(&args, &mut processes, sender, &events);
+    // Whatever happened, what was started is stopped, and drains.
+    let stopped = processes.stop(args.pipeline.drain_timeout, || has_signal(&events));
+    let summary = outcome?;
+    let cpu = stopped?;
+    if let Some(summary) = summary
+        && args.json
+    {
+        println!("{}", summary.to_json(&cpu));
+    }
+    Ok(())
+}
+
+/// Loads the files, shows the summary, and serves until it is told to stop. Returns the summary if there is one.
+fn serve(
+    args: &Args,
+    processes: &mut Processes,
+    sender: Sender<Event>,
+    events: &Receiver<Event>,
+) -> Result<Option<Summary>, Failure> {
+    let Some(url) = processes.wait_ready(START_MAX, || has_signal(events))? else { return Ok(None) };
+    let mut summary = None;
+    if !args.files.is_empty() {
+        let started = Instant::now();
+        spawn_load(args, &url, sender);
+        let Some(loaded) = wait_loaded(processes, events)? else { return Ok(None) };
+        let seconds = started.elapsed().as_secs_f64();
+        let counted = Summary::read(args, loaded.map_err(Failure::new)?, seconds)?;
+        if !args.json {
+            print!("{}", counted.to_table());
+        }
+        summary = Some(counted);
+    }
+    if args.exit_when_done {
+        return Ok(summary);
+    }
+    if let (Some(summary), true) = (&summary, args.json) {
+        println!("{}", summary.to_json(&[]));
+    }
+    eprintln!("Serving on {url}  (Ctrl-C stops; try: curl {url}/v1/publications)");
+    while !has_signal(events) {
+        processes.check()?;
+        std::thread::sleep(TICK);
+    }
+    Ok(None)
+}
+
+fn watch_signals(sender: Sender<Event>) -> Result<(), Failure> {
+    let mut signals = Signals::new([SIGTERM, SIGINT]).map_err(Failure::new)?;
+    std::thread::spawn(move || signals.forever().try_for_each(|_| sender.send(Event::Signal)));
+    Ok(())
+}
+
+/// Whether a signal has come since this was asked last.
+fn has_signal(events: &Receiver<Event>) -> bool {
+    events.try_iter().any(|event| matches!(event, Event::Signal))
+}
+
+fn spawn_load(args: &Args, url: &str, sender: Sender<Event>) {
+    let settings = load::Settings { files: args.files.clone(), url: url.to_owned(), wait: true, ..Default::default() };
+    let show = if args.json { load::Show::Quiet } else { load::Show::for_terminal() };
+    std::thread::spawn(move || sender.send(Event::Loaded(load::run(&settings, show))));
+}
+
+/// Waits for the load; none if a signal came first.
+fn wait_loaded(
+    processes: &mut Processes,
+    events: &Receiver<Event>,
+) -> Result<Option<Result<load::Summary, LoadError>>, Failure> {
+    loop {
+        match events.recv_timeout(TICK) {
+            Ok(Event::Loaded(loaded)) => return Ok(Some(loaded)),
+            Ok(Event::Signal) => return Ok(None),
+            Err(RecvTimeoutError::Timeout) => processes.check()?,
+            Err(RecvTimeoutError::Disconnected) => return Err(Failure::new("the load ended without a result")),
+        }
+    }
+}

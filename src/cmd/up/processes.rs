@@ -1,0 +1,184 @@
+//! The two processes that `up` starts: found when they are ready, watched while they serve, stopped in order.
+
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use backend::drain::GRACE;
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::{Args, TICK};
+use crate::failure::Failure;
+
+/// How long the frontend may take to answer what is in flight.
+const FRONTEND_STOP_MAX: Duration = Duration::from_secs(30);
+
+/// CPU-seconds, user and system, of a process and all it started.
+pub(super) type CpuSeconds = (&'static str, f64);
+
+/// The frontend and the backend.
+pub(super) struct Processes {
+    backend: Process,
+    frontend: Process,
+    address_file: PathBuf,
+}
+
+struct Process {
+    name: &'static str,
+    child: Child,
+    ended: Option<ExitStatus>,
+}
+
+impl Processes {
+    /// Starts both; the frontend waits for the backend by itself.
+    pub(super) fn start(args: &Args) -> Result<Processes, Failure> {
+        let data_dir = &args.data_dir.data_dir;
+        std::fs::create_dir_all(data_dir).map_err(|error| {
+            Failure::settings(format!("can't make the data directory {}: {error}", data_dir.display()))
+        })?;
+        let address_file = data_dir.join("http.address");
+        // What an earlier run left here would be taken for this run's answer.
+        let _ = std::fs::remove_file(&address_file);
+        let mut common = vec![format!("--data-dir={}", data_dir.display()), format!("--store={}", args.store.store)];
+        common.push(format!("--parent={}", std::process::id()));
+
+        let mut backend = common.clone();
+        backend.push("--queue-listen=none".to_owned());
+        backend.extend(args.pipeline.to_args());
+        let mut frontend = common;
+        frontend.push(format!("--listen={}", args.listen));
+        frontend.push(format!("--queue={}", backend::host::socket(data_dir)));
+        frontend.push(format!("--address-file={}", address_file.display()));
+
+        let backend = Process::start("backend", &backend)?;
+        let frontend = match Process::start("frontend", &frontend) {
+            Ok(frontend) => frontend,
+            Err(failure) => {
+                backend.signal(Signal::SIGTERM);
+                return Err(failure);
+            }
+        };
+        Ok(Processes { backend, frontend, address_file })
+    }
+
+    /// Waits until posts can be taken and gives the URL; none if `interrupted` says so first.
+    pub(super) fn wait_ready(
+        &mut self,
+        patience: Duration,
+        mut interrupted: impl FnMut() -> bool,
+    ) -> Result<Option<String>, Failure> {
+        let deadline = Instant::now() + patience;
+        while Instant::now() < deadline {
+            if interrupted() {
+                return Ok(None);
+            }
+            self.check()?;
+            if let Ok(address) = std::fs::read_to_string(&self.address_file) {
+                let url = format!("http://{}", address.trim());
+                if load::is_ready(&url) {
+                    return Ok(Some(url));
+                }
+            }
+            std::thread::sleep(TICK);
+        }
+        Err(Failure::new(format!("nothing was ready after {} s; the messages above say why", patience.as_secs())))
+    }
+
+    /// Fails if one of them has ended by itself.
+    pub(super) fn check(&mut self) -> Result<(), Failure> {
+        for process in [&mut self.backend, &mut self.frontend] {
+            if let Some(status) = process.poll() {
+                let code = status.code().unwrap_or(1);
+                return Err(Failure::with_code(
+                    code,
+                    format!("the {} ended ({status}); the messages above say why", process.name),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Stops the frontend, then the backend, which drains. `again` says whether another signal has come, which is
+    /// passed on: the backend then skips the draining. Returns what each has cost.
+    pub(super) fn stop(
+        mut self,
+        drain_timeout: Duration,
+        mut again: impl FnMut() -> bool,
+    ) -> Result<Vec<CpuSeconds>, Failure> {
+        let mut cpu = Vec::new();
+        let mut failure = None;
+        let backend_max = drain_timeout + 3 * GRACE;
+        for (process, patience) in [(&mut self.frontend, FRONTEND_STOP_MAX), (&mut self.backend, backend_max)] {
+            let before = children_cpu_seconds();
+            let was_ended = process.poll().is_some();
+            process.signal(Signal::SIGTERM);
+            let deadline = Instant::now() + patience;
+            let status = loop {
+                if let Some(status) = process.poll() {
+                    break Some(status);
+                }
+                if Instant::now() > deadline {
+                    break None;
+                }
+                if again() {
+                    process.signal(Signal::SIGTERM);
+                }
+                std::thread::sleep(TICK);
+            };
+            cpu.push((process.name, children_cpu_seconds() - before));
+            match status {
+                Some(status) if status.success() || was_ended => {}
+                Some(status) => failure = Some(format!("the {} ended badly ({status})", process.name)),
+                None => {
+                    process.signal(Signal::SIGKILL);
+                    failure = Some(format!("the {} did not stop in time and was killed", process.name));
+                }
+            }
+        }
+        let _ = std::fs::remove_file(&self.address_file);
+        match failure {
+            Some(failure) => Err(Failure::new(failure + "; what was accepted is on disk and is resumed by the next start")),
+            None => Ok(cpu),
+        }
+    }
+}
+
+impl Process {
+    fn start(name: &'static str, args: &[String]) -> Result<Process, Failure> {
+        let program = std::env::current_exe().map_err(Failure::new)?;
+        let child = Command::new(&program)
+            .arg(name)
+            .args(args)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            // Ctrl-C is for `up`, which stops the others in order.
+            .process_group(0)
+            .spawn()
+            .map_err(|error| Failure::new(format!("can't start {}: {error}", program.display())))?;
+        Ok(Process { name, child, ended: None })
+    }
+
+    fn poll(&mut self) -> Option<ExitStatus> {
+        if self.ended.is_none() {
+            self.ended = self.child.try_wait().ok().flatten();
+        }
+        self.ended
+    }
+
+    /// Signals the process; nothing if it was seen to end, because its id may be another's by now.
+    fn signal(&self, signal: Signal) {
+        if self.ended.is_none()
+            && let Ok(pid) = i32::try_from(self.child.id())
+        {
+            let _ = kill(Pid::from_raw(pid), signal);
+        }
+    }
+}
+
+fn children_cpu_seconds() -> f64 {
+    let seconds = |time: nix::sys::time::TimeVal| time.tv_sec() as f64 + time.tv_usec() as f64 * 1e-6;
+    getrusage(UsageWho::RUSAGE_CHILDREN).map_or(0.0, |usage| seconds(usage.user_time()) + seconds(usage.system_time()))
+}

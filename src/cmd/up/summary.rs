@@ -1,0 +1,105 @@
+//! What `up` shows at the end: how much was loaded, how fast, and what it talks about.
+
+use std::fmt::Write;
+
+use serde_json::{Map, json};
+use store::{Overview, StoreError, Target};
+
+use super::Args;
+use super::processes::CpuSeconds;
+use crate::failure::Failure;
+
+/// Entities shown per label.
+const TOP: usize = 8;
+/// Characters of an entity in the table.
+const ENTITY_WIDTH: usize = 28;
+
+/// The figures of one run.
+pub(super) struct Summary {
+    load: load::Summary,
+    /// From the first request until everything was in the store.
+    seconds: f64,
+    /// What the store holds now; none for a store that can't be read.
+    store: Option<Overview>,
+}
+
+impl Summary {
+    /// Reads what the store holds now.
+    pub(super) fn read(args: &Args, load: load::Summary, seconds: f64) -> Result<Summary, Failure> {
+        let target = Target::parse(&args.store.store, &args.data_dir.data_dir).map_err(Failure::settings)?;
+        let store = match target.reader() {
+            Ok(mut reader) => Some(reader.overview(TOP).map_err(Failure::new)?),
+            Err(StoreError::Absent(_)) => None,
+            Err(error) => return Err(Failure::new(error)),
+        };
+        Ok(Summary { load, seconds, store })
+    }
+
+    fn articles_per_second(&self) -> f64 {
+        self.load.accepted as f64 / self.seconds.max(1e-3)
+    }
+
+    /// One line for scripts.
+    pub(super) fn to_json(&self, cpu: &[CpuSeconds]) -> String {
+        let mut object = Map::new();
+        if let Some(store) = &self.store {
+            object.insert("articles".into(), json!(store.articles));
+            object.insert("mentions".into(), json!(store.mentions));
+            object.insert("publications".into(), json!(store.publications));
+            object.insert("top".into(), json!(store.leaders));
+        }
+        object.insert("seconds".into(), json!(round(self.seconds)));
+        object.insert("articles_per_second".into(), json!(round(self.articles_per_second())));
+        object.insert("load".into(), json!(self.load));
+        if !cpu.is_empty() {
+            let cpu: Map<_, _> = cpu.iter().map(|&(name, seconds)| (name.to_owned(), json!(round(seconds)))).collect();
+            object.insert("cpu_seconds".into(), json!(cpu));
+        }
+        json!(object).to_string()
+    }
+
+    /// A table for people: one column a label.
+    pub(super) fn to_table(&self) -> String {
+        let mut text = format!(
+            "\n{} articles accepted, {} already known, {} rejected; counted in {:.1} s ({:.0} articles/s)\n",
+            self.load.accepted,
+            self.load.duplicates,
+            self.load.rejected,
+            self.seconds,
+            self.articles_per_second()
+        );
+        let Some(store) = &self.store else { return text };
+        let _ = writeln!(
+            text,
+            "The store holds {} articles of {} publications with {} mentions.\n",
+            store.articles, store.publications, store.mentions
+        );
+        let mut header = String::new();
+        for label in store.leaders.keys() {
+            let _ = write!(header, "{:<width$}", label, width = ENTITY_WIDTH + 8);
+        }
+        let _ = writeln!(text, "{}", header.trim_end());
+        for row in 0..TOP {
+            let mut line = String::new();
+            for leaders in store.leaders.values() {
+                let cell = leaders.get(row).map(|leader| format!("{:>5}  {}", leader.count, shorten(&leader.entity)));
+                let _ = write!(line, "{:<width$}", cell.unwrap_or_default(), width = ENTITY_WIDTH + 8);
+            }
+            if !line.trim().is_empty() {
+                let _ = writeln!(text, "{}", line.trim_end());
+            }
+        }
+        text + "\n"
+    }
+}
+
+fn shorten(entity: &str) -> String {
+    if entity.chars().count() <= ENTITY_WIDTH {
+        return entity.to_owned();
+    }
+    entity.chars().take(ENTITY_WIDTH - 1).chain(['…']).collect()
+}
+
+fn round(number: f64) -> f64 {
+    (number * 1000.0).round() / 1000.0
+}

@@ -1,0 +1,66 @@
+//! Processes die; counters stay exact.
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tempfile::TempDir;
+
+use crate::checker::{assert_same, expected, stored};
+use crate::harness::{Pipeline, copydesk_ok, sample_posts, wait_for, write_posts};
+
+/// Loads posts while children of a kind are killed one after another.
+fn kill_while_loading(kind: &str, times: usize) {
+    let dir = TempDir::new().expect("temp dir");
+    let pipeline = Pipeline::start(dir.path(), &["--flush-interval=50ms"]);
+    let file = write_posts(&dir.path().join("posts.ndjson"), sample_posts(10_000));
+    let load = {
+        let (url, file) = (pipeline.url.clone(), file.clone());
+        std::thread::spawn(move || copydesk_ok(&["load", &file, "--to", &url, "--json", "--batch=50"]))
+    };
+    for _ in 0..times {
+        let victim = wait_for("a victim", || pipeline.children(kind).first().copied());
+        let _ = kill(Pid::from_raw(victim), Signal::SIGKILL);
+        wait_for("its end to be seen", || (!pipeline.children(kind).contains(&victim)).then_some(()));
+    }
+    load.join().expect("the load ends");
+    pipeline.wait_counted();
+    assert_eq!(pipeline.queue().expect("an answer")["dead_letters"], 0);
+    pipeline.stop();
+    assert_same(&stored(dir.path()), &expected(&file));
+}
+
+#[test]
+fn killed_workers_lose_no_post_and_count_none_twice() {
+    kill_while_loading("workers", 3);
+}
+
+#[test]
+fn killed_savers_lose_no_batch_and_count_none_twice() {
+    kill_while_loading("savers", 3);
+}
+
+#[test]
+fn a_killed_frontend_takes_nothing_accepted_with_it() {
+    let dir = TempDir::new().expect("temp dir");
+    let mut pipeline = Pipeline::start(dir.path(), &[]);
+    let file = write_posts(&dir.path().join("posts.ndjson"), sample_posts(500));
+    copydesk_ok(&["load", &file, "--to", &pipeline.url, "--json"]);
+    pipeline.frontend.signal(Signal::SIGKILL);
+    pipeline.frontend.wait("the frontend's end");
+    pipeline.backend.signal(Signal::SIGTERM);
+    assert!(pipeline.backend.wait("the backend's end").success());
+    assert_same(&stored(dir.path()), &expected(&file));
+}
+
+#[test]
+fn a_second_backend_on_the_same_directory_is_refused() {
+    let dir = TempDir::new().expect("temp dir");
+    let pipeline = Pipeline::start(dir.path(), &[]);
+    let data_dir = format!("--data-dir={}", dir.path().display());
+    let second = crate::harness::copydesk(&["backend", &data_dir, "--queue-listen=none"]);
+    assert_eq!(second.status.code(), Some(78));
+    let message = String::from_utf8_lossy(&second.stderr);
+    assert!(message.contains(&pipeline.backend.pid().to_string()), "it should name the owner: {message}");
+    let post = br#"{"publication":"p","content":"Angela Merkel met Barack Obama in Berlin."}"#;
+    assert_eq!(pipeline.post("application/json", post).expect("an answer").0, 202);
+    pipeline.stop();
+}

@@ -1,0 +1,88 @@
+//! The file that runs Copydesk on a server, under the real supervisord.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use tempfile::TempDir;
+
+use crate::checker::{assert_same, expected, stored};
+use crate::harness::{COPYDESK, copydesk_ok, repository, sample_posts, wait_for, write_posts};
+
+/// supervisord, as `setup/test` installs it; none if it is absent, after saying that the test is skipped.
+fn supervisord() -> Option<PathBuf> {
+    let path = std::env::var_os("COPYDESK_TEST_SUPERVISORD").map(PathBuf::from);
+    if path.is_none() {
+        println!("skipped: no supervisord; ./setup/test installs it");
+    }
+    path
+}
+
+fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("bind");
+    listener.local_addr().expect("address").port()
+}
+
+/// supervisord with the shipped file; told to stop when dropped.
+struct Supervisord {
+    child: std::process::Child,
+}
+
+impl Supervisord {
+    fn start(program: &Path, dir: &Path, listen: &str) -> Supervisord {
+        let child = Command::new(program)
+            .args(["--nodaemon", "--configuration", &repository("supervisord.conf")])
+            .env("COPYDESK_BIN", COPYDESK)
+            .env("COPYDESK_DATA_DIR", dir.join("data"))
+            .env("COPYDESK_RUN_DIR", dir)
+            .env("COPYDESK_LISTEN", listen)
+            .env("COPYDESK_QUEUE", format!("unix:{}", dir.join("data/queue.sock").display()))
+            .env("COPYDESK_WORKERS", "2")
+            .env("COPYDESK_SAVERS", "2")
+            .current_dir(dir)
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("supervisord starts");
+        Supervisord { child }
+    }
+
+    /// SIGTERM, as a machine that shuts down sends it.
+    fn stop(mut self) {
+        let pid = nix::unistd::Pid::from_raw(i32::try_from(self.child.id()).expect("pid"));
+        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).expect("kill");
+        wait_for("supervisord's end", || self.child.try_wait().expect("wait"));
+    }
+}
+
+impl Drop for Supervisord {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn under_supervisord_a_stop_in_the_middle_loses_nothing() {
+    let Some(program) = supervisord() else { return };
+    let dir = TempDir::new().expect("temp dir");
+    std::fs::create_dir_all(dir.path().join("data")).expect("mkdir");
+    let listen = format!("127.0.0.1:{}", free_port());
+    let url = format!("http://{listen}");
+    let file = write_posts(&dir.path().join("posts.ndjson"), sample_posts(5_000));
+    let is_ready = || ureq::get(format!("{url}/readyz")).call().ok().map(|_| ());
+
+    let first = Supervisord::start(&program, dir.path(), &listen);
+    wait_for("the pipeline under supervisord", is_ready);
+    copydesk_ok(&["load", &file, "--to", &url, "--json"]);
+    // Whether the posts are counted by now or still queued, the stop must not lose one.
+    first.stop();
+    let after_stop = stored(&dir.path().join("data"));
+    assert_same(&after_stop, &expected(&file));
+
+    let second = Supervisord::start(&program, dir.path(), &listen);
+    wait_for("the pipeline again", is_ready);
+    let summary = copydesk_ok(&["load", &file, "--to", &url, "--wait", "--json"]);
+    let summary: serde_json::Value = serde_json::from_str(summary.trim()).expect("JSON");
+    assert_eq!(summary["duplicates"], 5_000);
+    second.stop();
+    assert_same(&stored(&dir.path().join("data")), &expected(&file));
+}
