@@ -10,6 +10,24 @@ pub struct Answer {
     pub accepted: u64,
     pub duplicates: u64,
     pub rejected: Vec<Rejected>,
+    /// How many were rejected, if there were more than are listed.
+    #[serde(default)]
+    pub rejected_total: Option<u64>,
+    /// The first post that was not read, if the request was not read to its end.
+    #[serde(default)]
+    pub unread_from: Option<u64>,
+    /// Why the request failed, if it failed as a whole.
+    #[serde(default)]
+    pub message: Option<String>,
+}
+
+impl Answer {
+    /// Whether it says of each of so many posts what became of it.
+    pub fn is_complete_for(&self, count: usize) -> bool {
+        let rejected = self.rejected.len() as u64;
+        let told = self.accepted.saturating_add(self.duplicates).saturating_add(rejected);
+        self.unread_from.is_none() && self.rejected_total.is_none_or(|total| total == rejected) && told == count as u64
+    }
 }
 
 /// One post that was not taken.
@@ -24,10 +42,18 @@ pub struct Rejected {
     pub retryable: bool,
 }
 
+impl Rejected {
+    /// Whether the post is stored nowhere. Other retryable codes, `queue_unavailable` above all, may mean that the
+    /// frontend has not learned what became of it.
+    pub fn is_surely_not_stored(&self) -> bool {
+        !self.retryable || matches!(self.code.as_str(), "queue_full" | "draining")
+    }
+}
+
 /// The outcome of one request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reply {
-    /// Every post of the request has a result.
+    /// The results of the posts; of some of them, if the server had to stop half-way.
     Results {
         answer: Answer,
         /// What the server asks for before a repeat.

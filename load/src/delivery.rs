@@ -67,34 +67,50 @@ impl Delivery {
 
     fn settle(&mut self, answer: Answer, retry_after: Option<Duration>) -> Heard {
         let count = self.pending.len();
-        let told = answer.accepted.saturating_add(answer.duplicates).saturating_add(answer.rejected.len() as u64);
-        let mut seen = vec![false; count];
-        let distinct = answer
-            .rejected
-            .iter()
-            .all(|item| seen.get_mut(item.index).is_some_and(|seen| !std::mem::replace(seen, true)));
-        if told != count as u64 || !distinct {
-            return self.hear(Reply::Lost(format!("an answer about {told} posts to a request with {count}")));
+        let mut results: Vec<Option<Rejected>> = vec![None; count];
+        let is_complete = answer.is_complete_for(count);
+        let message = answer.message;
+        for item in answer.rejected {
+            match results.get_mut(item.index) {
+                Some(result @ None) => *result = Some(item),
+                _ => return self.hear(Reply::Lost("its answer rejects posts that were not sent".to_owned())),
+            }
         }
-        let (again, refused): (Vec<_>, Vec<_>) = answer.rejected.into_iter().partition(|item| item.retryable);
-        let reason = again.first().map(|item| format!("{}: {}", item.code, item.message));
-        let refused = refused.into_iter().map(|item| (self.pending[item.index], item)).collect();
-        let mut pending: Vec<_> = again.into_iter().map(|item| self.pending[item.index]).collect();
-        pending.sort_unstable();
-        if pending.len() < count {
-            self.failures = 0;
+        let mut heard = Heard { accepted: 0, duplicates: 0, refused: Vec::new(), next: Next::Done };
+        if is_complete {
+            // The answer does not say which posts are duplicates. After a lost try they are taken for our own.
+            match self.in_doubt {
+                true => heard.accepted = answer.accepted + answer.duplicates,
+                false => (heard.accepted, heard.duplicates) = (answer.accepted, answer.duplicates),
+            }
+        } else {
+            // Which posts its counts are of is not known, so all that it does not refuse by name are sent again, and
+            // counted when they come back as duplicates.
+            self.in_doubt = true;
+        }
+        let mut reason = None;
+        let mut pending = Vec::new();
+        for (index, result) in std::mem::take(&mut self.pending).into_iter().zip(results) {
+            match result {
+                None if is_complete => {}
+                None => pending.push(index),
+                Some(item) if !item.retryable => heard.refused.push((index, item)),
+                Some(item) => {
+                    self.in_doubt |= !item.is_surely_not_stored();
+                    reason.get_or_insert_with(|| format!("{}: {}", item.code, item.message));
+                    pending.push(index);
+                }
+            }
         }
         self.pending = pending;
-        // The answer does not say which posts are duplicates. After a lost try they are taken for our own.
-        let (accepted, duplicates) = match self.in_doubt {
-            true => (answer.accepted + answer.duplicates, 0),
-            false => (answer.accepted, answer.duplicates),
-        };
-        let next = match reason {
-            Some(reason) => self.again(retry_after, reason),
-            None => Next::Done,
-        };
-        Heard { accepted, duplicates, refused, next }
+        if self.pending.len() < count {
+            self.failures = 0;
+        }
+        if !self.pending.is_empty() {
+            let reason = message.or(reason).unwrap_or_else(|| "its answer leaves posts out".to_owned());
+            heard.next = self.again(retry_after, reason);
+        }
+        heard
     }
 
     fn again(&mut self, asked: Option<Duration>, reason: String) -> Next {
@@ -109,11 +125,12 @@ mod tests {
 
     fn results(accepted: u64, duplicates: u64, rejected: &[(usize, bool)]) -> Reply {
         let item = |&(index, retryable): &(usize, bool)| {
-            let (code, message) = ("code".to_owned(), "message".to_owned());
-            Rejected { index, id: None, code, message, retryable }
+            let code = if retryable { "queue_full" } else { "nul_byte" };
+            Rejected { index, id: None, code: code.to_owned(), message: String::new(), retryable }
         };
         let rejected = rejected.iter().map(item).collect();
-        Reply::Results { answer: Answer { accepted, duplicates, rejected }, retry_after: None }
+        let answer = Answer { accepted, duplicates, rejected, ..Answer::default() };
+        Reply::Results { answer, retry_after: None }
     }
 
     fn counts(heard: &Heard) -> (u64, u64, Vec<usize>) {
@@ -155,14 +172,38 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_that_does_not_add_up_is_a_lost_one() {
-        for odd in [
-            results(1, 0, &[]),
-            results(3, 0, &[]),
-            results(1, 0, &[(2, false)]),
-            results(0, 0, &[(0, true), (0, true)]),
-            results(u64::MAX, 3, &[]),
-        ] {
+    fn a_duplicate_after_a_full_queue_is_not_our_own_but_after_an_unavailable_one_it_is() {
+        for (code, expected) in [("queue_full", (1, 1, vec![])), ("queue_unavailable", (2, 0, vec![]))] {
+            let mut delivery = Delivery::new(2);
+            let Reply::Results { mut answer, .. } = results(0, 0, &[(0, true), (1, true)]) else { unreachable!() };
+            code.clone_into(&mut answer.rejected[0].code);
+            delivery.hear(Reply::Results { answer, retry_after: None });
+            assert_eq!(counts(&delivery.hear(results(1, 1, &[]))), expected, "{code}");
+        }
+    }
+
+    #[test]
+    fn an_answer_about_some_posts_settles_what_it_names_and_the_rest_is_sent_again() {
+        let odd = [
+            Answer { unread_from: Some(3), ..Answer::default() },
+            Answer { accepted: 0, rejected_total: Some(6), ..Answer::default() },
+            Answer { accepted: 3, ..Answer::default() },
+            Answer { accepted: u64::MAX, duplicates: 3, ..Answer::default() },
+        ];
+        for odd in odd {
+            let mut delivery = Delivery::new(6);
+            let Reply::Results { answer, .. } = results(0, 0, &[(1, false), (2, true)]) else { unreachable!() };
+            let answer = Answer { rejected: answer.rejected, ..odd };
+            let heard = delivery.hear(Reply::Results { answer, retry_after: None });
+            assert_eq!(counts(&heard), (0, 0, vec![1]));
+            assert_eq!(delivery.pending(), [0, 2, 3, 4, 5]);
+            assert_eq!(counts(&delivery.hear(results(2, 3, &[]))), (5, 0, vec![]));
+        }
+    }
+
+    #[test]
+    fn an_answer_about_other_posts_is_a_lost_one() {
+        for odd in [results(1, 0, &[(2, false)]), results(0, 0, &[(0, false), (0, true)])] {
             let mut delivery = Delivery::new(2);
             let heard = delivery.hear(odd);
             assert_eq!(counts(&heard), (0, 0, vec![]));

@@ -86,6 +86,12 @@ impl Desk {
         Ok(Desk { agent: config.new_agent(), url: url.trim_end_matches('/').to_owned() })
     }
 
+    /// Whether it takes posts now.
+    fn is_ready(&self) -> bool {
+        let answer = self.agent.get(format!("{}/readyz", self.url)).call();
+        answer.is_ok_and(|answer| answer.status() == 200)
+    }
+
     /// The address, as messages name it.
     pub fn url(&self) -> &str {
         &self.url
@@ -119,6 +125,11 @@ impl Desk {
         let open = |counts: &QueueCounts| counts.ready.saturating_add(counts.leased);
         Ok(Backlog { posts: open(&answer.queues.posts), results: open(&answer.queues.results) })
     }
+}
+
+/// Whether a Copydesk at this address takes posts now. False for whatever else is there, and for a wrong address.
+pub fn is_ready(url: &str) -> bool {
+    Desk::new(url, 1).is_ok_and(|desk| desk.is_ready())
 }
 
 fn read(mut body: Body) -> Result<Vec<u8>, Error> {

@@ -25,6 +25,7 @@ mod sender;
 mod settings;
 mod wait;
 
+pub use desk::is_ready;
 pub use error::LoadError;
 pub use meter::Summary;
 pub use progress::Show;

@@ -24,7 +24,7 @@ pub enum Show {
 
 impl Show {
     /// A bar if standard error is a terminal, lines if it is a pipe or a file.
-    pub fn for_stderr() -> Show {
+    pub fn for_terminal() -> Show {
         if std::io::stderr().is_terminal() { Show::Bar } else { Show::Lines }
     }
 }

@@ -121,18 +121,19 @@ impl Link {
     }
 }
 
-/// Loads the files and returns when everything was answered and, if that is wanted, counted; or when `stop` is set.
+/// Loads the files and returns when everything was answered and, if that is wanted, counted; or when the settings' `stop`
+/// is set.
 /// Refused posts are reported on standard error.
 ///
 /// After an error, requests under way may still end in the background; their posts are the server's as if their answers
 /// had been lost.
-pub fn run(settings: &Settings, show: Show, stop: &Arc<AtomicBool>) -> Result<Summary, LoadError> {
+pub fn run(settings: &Settings, show: Show) -> Result<Summary, LoadError> {
     let desk = Desk::new(&settings.url, settings.concurrency)?;
     let inputs: Arc<[Input]> = Input::check_all(&settings.files)?.into();
     let mut progress = Progress::new(show, inputs.iter().map(Input::bytes).sum());
     let meter = Meter::start();
     let (failed, reports) = (AtomicBool::new(false), AtomicU64::new(0));
-    let shared = Arc::new(Shared { meter, reports, failed, stop: stop.clone() });
+    let shared = Arc::new(Shared { meter, reports, failed, stop: settings.stop.clone() });
     let (events, heard) = sync_channel(64);
     let threads = start(settings, &desk, &inputs, &Link { shared: shared.clone(), events })?;
 

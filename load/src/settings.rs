@@ -1,9 +1,11 @@
 //! What a load is told.
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-/// What to load, where to, and how patiently. Fill in what differs from [`Settings::new`].
+/// What to load, where to, and how patiently. The defaults name no file, and the address where `copydesk up` serves.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// Files with one JSON post a line, or one JSON array of posts; `-` is standard input.
@@ -20,19 +22,21 @@ pub struct Settings {
     pub give_up_after: Duration,
     /// How long to go on trying if no server has ever answered: an address is more often wrong than late.
     pub first_answer_within: Duration,
+    /// Set by the caller to end the load before its time.
+    pub stop: Arc<AtomicBool>,
 }
 
-impl Settings {
-    /// The usual settings for these files and that address.
-    pub fn new(files: Vec<PathBuf>, url: impl Into<String>) -> Settings {
+impl Default for Settings {
+    fn default() -> Settings {
         Settings {
-            files,
-            url: url.into(),
+            files: Vec::new(),
+            url: "http://127.0.0.1:8080".to_owned(),
             batch: 500,
             concurrency: 4,
             wait: false,
             give_up_after: Duration::from_secs(600),
             first_answer_within: Duration::from_secs(10),
+            stop: Arc::default(),
         }
     }
 }

@@ -7,7 +7,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -33,11 +33,11 @@ fn file(text: &str) -> (TempDir, PathBuf) {
 }
 
 fn settings(desk: &Desk, path: &Path) -> Settings {
-    Settings { batch: 10, concurrency: 2, ..Settings::new(vec![path.to_owned()], &desk.url) }
+    Settings { files: vec![path.to_owned()], url: desk.url.clone(), batch: 10, concurrency: 2, ..Settings::default() }
 }
 
 fn load(settings: &Settings) -> Result<Summary, LoadError> {
-    load::run(settings, Show::Quiet, &Arc::new(AtomicBool::new(false)))
+    load::run(settings, Show::Quiet)
 }
 
 /// `[sent, accepted, duplicates, rejected]`
@@ -222,9 +222,9 @@ fn a_server_that_is_no_copydesk_is_told_at_once() {
 #[test]
 fn a_stop_ends_the_load_with_its_counts() {
     let ((_dir, path), desk) = (posts(100), Desk::start([Act::Take, Act::Take]).usually(Act::Busy(503, "30")));
-    let stop = Arc::new(AtomicBool::new(false));
-    let (settings, stopping) = (settings(&desk, &path), stop.clone());
-    let loading = thread::spawn(move || load::run(&settings, Show::Quiet, &stopping));
+    let settings = settings(&desk, &path);
+    let stop = settings.stop.clone();
+    let loading = thread::spawn(move || load(&settings));
     desk.wait_for("both senders to be told to wait", |requests| requests.len() == 4);
     let stopped_at = Instant::now();
     stop.store(true, Relaxed);
