@@ -35,6 +35,12 @@ struct Item {
 }
 
 impl Batch {
+    /// An empty one that will be about as large as this one.
+    pub fn next(&self) -> Batch {
+        let (body, items) = (Vec::with_capacity(self.body.len()), Vec::with_capacity(self.items.len()));
+        Batch { body, items, source_bytes: 0 }
+    }
+
     /// Posts in it.
     pub fn len(&self) -> usize {
         self.items.len()
@@ -59,7 +65,7 @@ impl Batch {
             self.body.extend_from_slice(format!("\"id\":\"{id}\",").as_bytes());
             self.body.extend_from_slice(&record[brace..]);
             // `"id":null` is an absent id, but with one before it it is a field given twice.
-            if has_null(record) && Post::parse(&self.body[start..]).is_err() {
+            if memchr::memmem::find(record, b"null").is_some() && Post::parse(&self.body[start..]).is_err() {
                 self.body.truncate(start);
                 let post = Post { id: Some(id.into()), ..post.clone() };
                 // Strings always serialise.
@@ -67,10 +73,10 @@ impl Batch {
             }
         }
         // A value of an array may span lines. Inside strings JSON allows no line break, so all of them are white space.
-        for byte in &mut self.body[start..] {
-            if matches!(byte, b'\n' | b'\r') {
-                *byte = b' ';
-            }
+        let mut at = start;
+        while let Some(found) = memchr::memchr2(b'\n', b'\r', &self.body[at..]) {
+            at += found;
+            self.body[at] = b' ';
         }
         self.body.push(b'\n');
         self.items.push(Item { end: self.body.len(), origin });
@@ -95,10 +101,6 @@ impl Batch {
         }
         body
     }
-}
-
-fn has_null(record: &[u8]) -> bool {
-    record.windows(4).any(|window| window == b"null")
 }
 
 #[cfg(test)]

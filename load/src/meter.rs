@@ -99,7 +99,7 @@ impl Meter {
             duplicates: self.duplicates.load(Relaxed),
             rejected: self.rejected.load(Relaxed),
             retries: self.retries.load(Relaxed),
-            seconds: self.start.elapsed().as_secs_f64(),
+            seconds: self.elapsed_ms() as f64 / 1e3,
             bytes: self.bytes.load(Relaxed),
         }
     }

@@ -72,8 +72,8 @@ impl Progress {
         if let Some((_, trouble)) = self.trouble.as_ref().filter(|(at, _)| at.elapsed() < LINE_EVERY) {
             text += &format!(" [{trouble}]");
         }
-        self.bar.set_position(self.bytes.map_or(summary.bytes, |bytes| summary.bytes.min(bytes)));
         self.show(text);
+        self.bar.set_position(self.bytes.map_or(summary.bytes, |bytes| summary.bytes.min(bytes)));
     }
 
     /// Shows how much is still to be counted, or why that is not known.

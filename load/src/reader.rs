@@ -78,7 +78,8 @@ impl Packer<'_> {
 
     /// Hands the batch on; false if nobody takes it any more.
     fn close(&mut self) -> bool {
-        let batch = std::mem::take(&mut self.batch);
+        let next = self.batch.next();
+        let batch = std::mem::replace(&mut self.batch, next);
         !self.link.is_over() && (batch.len() == 0 || self.batches.send(batch).is_ok())
     }
 }
