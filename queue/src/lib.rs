@@ -8,4 +8,17 @@
 
 pub mod api;
 
+mod address;
+mod client;
+mod manager;
+mod secret;
+mod server;
+mod settings;
+
+pub use address::{Address, AddressError};
 pub use api::*;
+pub use client::{Client, ClientSettings};
+pub use manager::{Manager, OpenError, Recovery};
+pub use secret::{Secret, SecretError};
+pub use server::{Listener, serve};
+pub use settings::{ManagerSettings, QueueSettings};
