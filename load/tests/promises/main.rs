@@ -200,9 +200,8 @@ fn giving_up_says_how_to_go_on() {
 fn an_address_where_nobody_listens_is_soon_told() {
     let ((_dir, path), desk) = (posts(3), Desk::start([]));
     let mut wrong = settings(&desk, &path);
-    // Bound and dropped: nobody listens there any more.
-    let port = std::net::TcpListener::bind("127.0.0.1:0").expect("binds").local_addr().expect("bound").port();
-    wrong.url = format!("http://127.0.0.1:{port}");
+    // A port that is given to nobody by chance, and that nothing has used for forty years.
+    wrong.url = "http://127.0.0.1:1".to_owned();
     wrong.first_answer_within = Duration::from_millis(300);
     let error = load(&wrong).expect_err("nobody listens").to_string();
     assert!(error.contains("refused") && error.ends_with("start it with: copydesk up"), "{error}");
