@@ -1,4 +1,6 @@
-//! The trait behind which every store stands, and what can be asked of it.
+//! The traits behind which every store stands, and what can be asked of them.
+
+use std::collections::BTreeMap;
 
 use common::Batch;
 use serde::Serialize;
@@ -47,6 +49,28 @@ pub struct Filter {
     pub top: usize,
 }
 
+/// What the store holds as a whole.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Overview {
+    /// Publications.
+    pub publications: u64,
+    /// Articles of all publications.
+    pub articles: u64,
+    /// Mentions in all publications.
+    pub mentions: u64,
+    /// Per label, the entities most often mentioned in all publications together, highest first, then by name.
+    pub leaders: BTreeMap<String, Vec<Leader>>,
+}
+
+/// One of the entities most often mentioned with a label.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Leader {
+    /// The entity.
+    pub entity: String,
+    /// How often it was mentioned, in all publications.
+    pub count: u64,
+}
+
 /// Why a store could not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -75,11 +99,14 @@ pub trait Store: Send {
     fn confirm(&mut self, batch_ids: &[String]) -> Result<(), StoreError>;
 }
 
-/// The reading side. Opening it never creates anything.
+/// The reading side. Opening it never creates a store.
 pub trait Reader: Send {
     /// All publications, most articles first, then by name.
     fn publications(&mut self) -> Result<Vec<PublicationCount>, StoreError>;
 
     /// Counters, highest first, then by publication, label and entity.
     fn entities(&mut self, filter: &Filter) -> Result<Vec<EntityCount>, StoreError>;
+
+    /// Sums, and `top` entities for every label.
+    fn overview(&mut self, top: usize) -> Result<Overview, StoreError>;
 }

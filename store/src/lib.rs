@@ -1,5 +1,12 @@
 //! Where counters end. Owns the sinks; knows nothing of queues or processes.
+//!
+//! [`Target`] says which store is meant. [`Target::open`] gives a saver its [`Store`], [`Target::reader`] gives everybody
+//! else a [`Reader`].
 
-pub mod api;
+mod api;
+mod none;
+mod sqlite;
+mod target;
 
-pub use api::*;
+pub use api::{Applied, EntityCount, Filter, Leader, Overview, PublicationCount, Reader, Store, StoreError};
+pub use target::Target;
