@@ -28,9 +28,7 @@ pub fn expected(posts_file: &str) -> Counters {
 /// What the store of a data directory holds.
 pub fn stored(data_dir: &Path) -> Counters {
     let data_dir = format!("--data-dir={}", data_dir.display());
-    let array = |args: &[&str]| -> Vec<Value> {
-        serde_json::from_str(&copydesk_ok(args)).expect("a JSON array")
-    };
+    let array = |args: &[&str]| -> Vec<Value> { serde_json::from_str(&copydesk_ok(args)).expect("a JSON array") };
     let mut counters = Counters::new();
     for row in array(&["publications", "--json", &data_dir]) {
         let key = row["publication"].as_str().expect("publication").to_owned();
@@ -47,7 +45,8 @@ pub fn stored(data_dir: &Path) -> Counters {
 /// Fails with the first differences if the counters are not the same.
 pub fn assert_same(stored: &Counters, expected: &Counters) {
     let lost: Vec<_> = expected.iter().filter(|(key, count)| stored.get(key).copied().unwrap_or(0) < **count).collect();
-    let excess: Vec<_> = stored.iter().filter(|(key, count)| expected.get(key).copied().unwrap_or(0) < **count).collect();
+    let excess: Vec<_> =
+        stored.iter().filter(|(key, count)| expected.get(key).copied().unwrap_or(0) < **count).collect();
     assert!(
         lost.is_empty() && excess.is_empty(),
         "{} counters too low, such as {:?}; {} too high, such as {:?}",

@@ -8,7 +8,8 @@ use crate::harness::{Pipeline, copydesk_ok, repository, shared, write_posts};
 /// Runs `copydesk up` over a file and gives its summary line.
 fn up(data_dir: &TempDir, file: &str) -> serde_json::Value {
     let data_dir = format!("--data-dir={}", data_dir.path().display());
-    let printed = copydesk_ok(&["up", file, &data_dir, "--listen=127.0.0.1:0", "--workers=2", "--exit-when-done", "--json"]);
+    let printed =
+        copydesk_ok(&["up", file, &data_dir, "--listen=127.0.0.1:0", "--workers=2", "--exit-when-done", "--json"]);
     assert_eq!(printed.lines().count(), 1, "one line of JSON: {printed}");
     serde_json::from_str(&printed).expect("JSON")
 }

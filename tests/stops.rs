@@ -71,7 +71,10 @@ fn interrupt(signal: Signal) {
     assert!(!accepted.is_empty() && accepted.len() < POSTS, "the load was not interrupted: {}", accepted.len());
     pipeline.restart_backend();
     // The client's own retry of everything it has no 202 for: afterwards every post is there, and none twice.
-    let stored_before = { pipeline.wait_counted(); stored(dir.path()) };
+    let stored_before = {
+        pipeline.wait_counted();
+        stored(dir.path())
+    };
     assert!(articles(&stored_before) >= accepted.len() as u64, "accepted posts are missing");
     let file = write_posts(&dir.path().join("all.ndjson"), sample_posts(POSTS));
     let accepted_file = write_posts(&dir.path().join("accepted.ndjson"), accepted.into_iter());
@@ -133,7 +136,8 @@ fn while_draining_posts_are_refused_with_retry_after() {
     load(&pipeline.url, &file);
     pipeline.backend.signal(Signal::SIGTERM);
     let post = br#"{"publication":"late","content":"too late"}"#;
-    let refused = wait_for("a refusal", || pipeline.post("application/json", post).filter(|(status, _)| *status != 202));
+    let refused =
+        wait_for("a refusal", || pipeline.post("application/json", post).filter(|(status, _)| *status != 202));
     assert_eq!(refused.0, 503, "{}", refused.1);
 }
 

@@ -100,7 +100,8 @@ pub fn run(settings: Settings) -> Result<(), BackendError> {
     let local = socket(&settings.data_dir);
     let listeners = runtime.block_on(async {
         let mut listeners = Vec::new();
-        for address in std::iter::once(&local).chain(settings.queue_listen.iter().filter(|address| **address != local)) {
+        for address in std::iter::once(&local).chain(settings.queue_listen.iter().filter(|address| **address != local))
+        {
             let listener = Listener::bind(address).await.map_err(|error| BackendError::Listen(error.to_string()))?;
             tracing::info!(address = %listener.address(), "queue listens");
             listeners.push(listener);
@@ -136,9 +137,7 @@ pub fn run(settings: Settings) -> Result<(), BackendError> {
 fn secret(settings: &Settings) -> Result<Option<Secret>, BackendError> {
     let open = settings.queue_listen.iter().find(|address| !address.is_local());
     match (&settings.secret_file, open) {
-        (Some(file), _) => {
-            Secret::from_file(file).map(Some).map_err(|error| BackendError::Settings(error.to_string()))
-        }
+        (Some(file), _) => Secret::from_file(file).map(Some).map_err(|error| BackendError::Settings(error.to_string())),
         (None, Some(address)) => Err(BackendError::Settings(format!(
             "the queue would listen on {address}, which others can reach, without a secret; \
              give one with --queue-secret-file, or listen on 127.0.0.1"
@@ -158,10 +157,7 @@ fn recipe(settings: &Settings, local: &Address) -> Recipe {
     Recipe {
         program: settings.program.clone(),
         worker: child(Role::Worker(settings.worker.clone())),
-        saver: child(Role::Saver(SaverSettings {
-            store: settings.store.clone(),
-            data_dir: settings.data_dir.clone(),
-        })),
+        saver: child(Role::Saver(SaverSettings { store: settings.store.clone(), data_dir: settings.data_dir.clone() })),
     }
 }
 
@@ -178,7 +174,8 @@ fn annex(board: &Board) -> Map<String, Value> {
             })
             .collect()
     };
-    let degraded: Vec<_> = board.values().filter(|status| status.state == "degraded").map(|status| &status.name).collect();
+    let degraded: Vec<_> =
+        board.values().filter(|status| status.state == "degraded").map(|status| &status.name).collect();
     let annex = json!({"workers": list(Kind::Worker), "savers": list(Kind::Saver), "degraded": degraded});
     match annex {
         Value::Object(annex) => annex,

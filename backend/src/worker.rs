@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use common::Post;
+use common::{Mention, Post};
 use entities::Engine;
 use queue::{Client, Delivery, Leased, POSTS, Queue, QueueError};
 use tokio::runtime::Runtime;
@@ -74,6 +74,17 @@ fn open_engine(settings: &WorkerSettings) -> Result<Box<dyn Engine>, entities::E
     entities::open(&settings.engine, settings.model.as_ref().map(PathBuf::as_path))
 }
 
+/// The mentions of a post; none if the engine panicked on it.
+fn find<'a>(engine: &'a mut dyn Engine, post: &'a Post<'_>) -> Option<Vec<Mention<'a>>> {
+    // After a panic the engine is thrown away, so nobody sees what state it was left in.
+    let both = AssertUnwindSafe((engine, post));
+    catch_unwind(move || {
+        let AssertUnwindSafe((engine, post)) = { both };
+        entities::mentions(engine, post)
+    })
+    .ok()
+}
+
 impl Worker {
     fn run(mut self) -> Result<(), WorkerError> {
         let mut feed = {
@@ -136,9 +147,8 @@ impl Worker {
             // The edge parses with the same function, so this came in past it.
             Err(error) => return self.bury(delivery, format!("not a post: {error}")),
         };
-        let engine = self.engine.as_mut();
-        match catch_unwind(AssertUnwindSafe(|| entities::mentions(engine, &post))) {
-            Ok(mentions) => {
+        match find(self.engine.as_mut(), &post) {
+            Some(mentions) => {
                 self.holding.add(delivery, &post, &mentions, self.settings.keep_mentions, Instant::now());
                 self.child.counters.items += 1;
                 self.child.counters.increments += mentions.len() as u64;
@@ -148,7 +158,7 @@ impl Worker {
                 }
                 Ok(())
             }
-            Err(_) => {
+            None => {
                 // Its scratch space may be in any state now.
                 self.engine = open_engine(&self.settings)?;
                 self.bury(delivery, "the engine panicked on this post".to_owned())

@@ -69,6 +69,7 @@ fn listen(text: &str) -> Result<Vec<Address>, Failure> {
         return Ok(Vec::new());
     }
     // The design writes plain HOST:PORT where only TCP makes sense.
-    let text = if text.contains("://") || text.starts_with("unix:") { text.to_owned() } else { format!("tcp://{text}") };
+    let text =
+        if text.contains("://") || text.starts_with("unix:") { text.to_owned() } else { format!("tcp://{text}") };
     text.parse().map(|address| vec![address]).map_err(|error| Failure::usage(format!("--queue-listen: {error}")))
 }

@@ -9,6 +9,8 @@ mod summary;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
@@ -68,7 +70,7 @@ enum Event {
 
 /// Runs the command.
 pub fn run(args: Args) -> Result<(), Failure> {
-    if let Some(missing) = args.files.iter().find(|file| !file.is_file()) {
+    if let Some(missing) = args.files.iter().find(|file| !file.exists()) {
         return Err(Failure::usage(format!("there is no file {}; give the path of an NDJSON file", missing.display())));
     }
     let (sender, events) = mpsc::channel();
@@ -79,12 +81,14 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let stopped = processes.stop(args.pipeline.drain_timeout, || has_signal(&events));
     let summary = outcome?;
     let cpu = stopped?;
-    if let Some(summary) = summary
-        && args.json
-    {
+    let Some(summary) = summary else { return Ok(()) };
+    if args.json {
         println!("{}", summary.to_json(&cpu));
     }
-    Ok(())
+    match summary.rejected() {
+        0 => Ok(()),
+        rejected => Err(Failure::new(format!("{rejected} articles were rejected; the messages above say why"))),
+    }
 }
 
 /// Loads the files, shows the summary, and serves until it is told to stop. Returns the summary if there is one.
@@ -98,8 +102,10 @@ fn serve(
     let mut summary = None;
     if !args.files.is_empty() {
         let started = Instant::now();
-        spawn_load(args, &url, sender);
-        let Some(loaded) = wait_loaded(processes, events)? else { return Ok(None) };
+        let stop = spawn_load(args, &url, sender);
+        let loaded = wait_loaded(processes, events);
+        stop.store(true, Ordering::Relaxed);
+        let Some(loaded) = loaded? else { return Ok(None) };
         let seconds = started.elapsed().as_secs_f64();
         let counted = Summary::read(args, loaded.map_err(Failure::new)?, seconds)?;
         if !args.json {
@@ -132,10 +138,13 @@ fn has_signal(events: &Receiver<Event>) -> bool {
     events.try_iter().any(|event| matches!(event, Event::Signal))
 }
 
-fn spawn_load(args: &Args, url: &str, sender: Sender<Event>) {
+/// Loads on a thread of its own; setting what this returns ends it early.
+fn spawn_load(args: &Args, url: &str, sender: Sender<Event>) -> Arc<AtomicBool> {
     let settings = load::Settings { files: args.files.clone(), url: url.to_owned(), wait: true, ..Default::default() };
+    let stop = Arc::clone(&settings.stop);
     let show = if args.json { load::Show::Quiet } else { load::Show::for_terminal() };
     std::thread::spawn(move || sender.send(Event::Loaded(load::run(&settings, show))));
+    stop
 }
 
 /// Waits for the load; none if a signal came first.

@@ -102,7 +102,8 @@ impl Processes {
     }
 
     /// Stops the frontend, then the backend, which drains. `again` says whether another signal has come, which is
-    /// passed on: the backend then skips the draining. Returns what each has cost.
+    /// passed on: the backend then skips the draining. Returns what each has cost, this
+    /// process, the client, included.
     pub(super) fn stop(
         mut self,
         drain_timeout: Duration,
@@ -112,7 +113,7 @@ impl Processes {
         let mut failure = None;
         let backend_max = drain_timeout + 3 * GRACE;
         for (process, patience) in [(&mut self.frontend, FRONTEND_STOP_MAX), (&mut self.backend, backend_max)] {
-            let before = children_cpu_seconds();
+            let before = cpu_seconds(UsageWho::RUSAGE_CHILDREN);
             let was_ended = process.poll().is_some();
             process.signal(Signal::SIGTERM);
             let deadline = Instant::now() + patience;
@@ -128,7 +129,7 @@ impl Processes {
                 }
                 std::thread::sleep(TICK);
             };
-            cpu.push((process.name, children_cpu_seconds() - before));
+            cpu.push((process.name, cpu_seconds(UsageWho::RUSAGE_CHILDREN) - before));
             match status {
                 Some(status) if status.success() || was_ended => {}
                 Some(status) => failure = Some(format!("the {} ended badly ({status})", process.name)),
@@ -138,9 +139,12 @@ impl Processes {
                 }
             }
         }
+        cpu.push(("client", cpu_seconds(UsageWho::RUSAGE_SELF)));
         let _ = std::fs::remove_file(&self.address_file);
         match failure {
-            Some(failure) => Err(Failure::new(failure + "; what was accepted is on disk and is resumed by the next start")),
+            Some(failure) => {
+                Err(Failure::new(failure + "; what was accepted is on disk and is resumed by the next start"))
+            }
             None => Ok(cpu),
         }
     }
@@ -178,7 +182,8 @@ impl Process {
     }
 }
 
-fn children_cpu_seconds() -> f64 {
+/// CPU-seconds so far. Those of children count when they have been waited for.
+fn cpu_seconds(who: UsageWho) -> f64 {
     let seconds = |time: nix::sys::time::TimeVal| time.tv_sec() as f64 + time.tv_usec() as f64 * 1e-6;
-    getrusage(UsageWho::RUSAGE_CHILDREN).map_or(0.0, |usage| seconds(usage.user_time()) + seconds(usage.system_time()))
+    getrusage(who).map_or(0.0, |usage| seconds(usage.user_time()) + seconds(usage.system_time()))
 }

@@ -35,6 +35,11 @@ impl Summary {
         Ok(Summary { load, seconds, store })
     }
 
+    /// Articles that are not posts.
+    pub(super) fn rejected(&self) -> u64 {
+        self.load.rejected
+    }
+
     fn articles_per_second(&self) -> f64 {
         self.load.accepted as f64 / self.seconds.max(1e-3)
     }
