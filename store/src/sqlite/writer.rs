@@ -101,3 +101,30 @@ impl Drop for SqliteStore {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use common::PublicationCounts;
+
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_waited_for_and_nothing_of_the_batch_is_kept_until_there_is_space() {
+        let dir = tempfile::TempDir::new().expect("temp dir");
+        let mut store = SqliteStore::open(&dir.path().join("x.db")).expect("opens");
+        let entities = (0..500).map(|n| ("PER".to_owned(), format!("{n} {}", "long ".repeat(200)), 1)).collect();
+        let counts = PublicationCounts { key: "a".into(), name: "A".into(), articles: 1, entities };
+        let batches = [Batch { id: "1".into(), publications: vec![counts], posts: Vec::new() }];
+        // SQLite gives the same error here as on a disk without space.
+        store.connection.pragma_update(None, "max_page_count", 20).expect("a limit");
+        assert!(matches!(store.apply(&batches), Err(StoreError::Unavailable(_))));
+        let count = |store: &SqliteStore, table: &str| -> i64 {
+            let sql = format!("SELECT count(*) FROM {table}");
+            store.connection.query_row(&sql, [], |row| row.get(0)).expect("a count")
+        };
+        assert_eq!((count(&store, "batches"), count(&store, "counters")), (0, 0));
+        store.connection.pragma_update(None, "max_page_count", 1_000_000).expect("no limit");
+        assert_eq!(store.apply(&batches).expect("applies"), [Applied::Now]);
+        assert_eq!((count(&store, "batches"), count(&store, "counters")), (1, 500));
+    }
+}

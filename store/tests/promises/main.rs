@@ -1,0 +1,8 @@
+//! What the store promises, on real files and with real processes.
+
+mod faults;
+mod names;
+mod once;
+mod processes;
+mod reads;
+mod support;
