@@ -7,6 +7,7 @@ mod evaluate;
 mod extract;
 mod frontend;
 mod load;
+mod output;
 mod publications;
 mod shared;
 mod train;

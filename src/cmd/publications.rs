@@ -1,12 +1,34 @@
 //! `copydesk publications`: what the store holds: publications and their articles.
 
+use store::Target;
+
+use super::output::{print, table};
+use super::shared::{DataDir, StoreArg};
 use crate::failure::Failure;
 
 /// Arguments of `copydesk publications`.
 #[derive(clap::Args)]
-pub struct Args {}
+#[command(after_help = "Example:
+  copydesk publications --data-dir /var/lib/copydesk")]
+pub struct Args {
+    /// Print a JSON array instead of a table
+    #[arg(long)]
+    json: bool,
+
+    #[command(flatten)]
+    data_dir: DataDir,
+
+    #[command(flatten)]
+    store: StoreArg,
+}
 
 /// Runs the command.
-pub fn run(Args {}: Args) -> Result<(), Failure> {
-    Err(Failure::new("not built yet"))
+pub fn run(args: Args) -> Result<(), Failure> {
+    let target = Target::parse(&args.store.store, &args.data_dir.data_dir).map_err(Failure::settings)?;
+    let publications = target.reader().and_then(|mut reader| reader.publications()).map_err(Failure::new)?;
+    if args.json {
+        return print(&(serde_json::to_string(&publications).map_err(Failure::new)? + "\n"));
+    }
+    let rows = publications.into_iter().map(|row| [row.articles.to_string(), row.publication]);
+    print(&table(["articles", "publication"], rows))
 }
