@@ -114,8 +114,20 @@ struct Put {
 }
 
 impl Intake<'_> {
+    /// The next chunk of the body. Puts that end meanwhile are taken note of, so that a failure ends even a body that
+    /// comes slowly.
     async fn next_chunk(&mut self, chunks: &mut Chunks) -> Result<Option<Bytes>, ApiError> {
-        let Some(rest) = &mut self.rest else { return Ok(chunks.next().await?) };
+        let rest = loop {
+            if let Some(rest) = &mut self.rest {
+                break rest;
+            }
+            let put = tokio::select! {
+                biased;
+                chunk = chunks.next() => return Ok(chunk?),
+                Some(put) = self.on_the_way.join_next() => put,
+            };
+            self.account(put);
+        };
         let Ok(chunk) = timeout_at(rest.until, chunks.next()).await else { return Err(rest.why.clone()) };
         let chunk = chunk?;
         let bytes = chunk.as_ref().map_or(0, |chunk| chunk.len() as u64);
