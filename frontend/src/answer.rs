@@ -17,7 +17,8 @@ use crate::error::{ApiError, Code};
 pub struct Rejection {
     /// Which record of the request, counted from 0; blank lines are not records.
     pub index: u64,
-    /// Its id, if it has one that can be read.
+    /// Its id, if one can be read. A post without one that was on its way to the queue has been given one: sent again
+    /// under it, it is not counted twice.
     pub id: Option<String>,
     /// Stable.
     pub code: &'static str,
