@@ -1,0 +1,186 @@
+//! What a linear chain expects: the probability of every tag and every transition, given scores (forward-backward).
+//! Everything is scaled token by token, so no sum of a long window under- or overflows.
+
+use crate::tagger::tags;
+
+/// The computation, with its scratch space.
+#[derive(Debug)]
+pub struct Chain {
+    tag_count: usize,
+    /// Legal transitions, as (from, to).
+    legal: Vec<(usize, usize)>,
+    /// `exp` of the transitions' scores.
+    factors: Vec<f32>,
+    /// `exp` of the tokens' scores, each token's scaled to a maximum of 1.
+    emissions: Vec<f32>,
+    forward: Vec<f32>,
+    backward: Vec<f32>,
+    /// Of every token and tag: its probability.
+    pub marginals: Vec<f32>,
+    /// Of every transition, by from and to: how often it is expected.
+    pub expected: Vec<f32>,
+}
+
+impl Chain {
+    /// For so many tags.
+    pub fn new(tag_count: usize) -> Chain {
+        let legal = tags::predecessors(tag_count)
+            .into_iter()
+            .enumerate()
+            .flat_map(|(to, from)| from.into_iter().map(move |from| (from, to)))
+            .collect();
+        Chain {
+            tag_count,
+            legal,
+            factors: Vec::new(),
+            emissions: Vec::new(),
+            forward: Vec::new(),
+            backward: Vec::new(),
+            marginals: Vec::new(),
+            expected: Vec::new(),
+        }
+    }
+
+    /// Which transitions there are.
+    pub fn legal(&self) -> &[(usize, usize)] {
+        &self.legal
+    }
+
+    /// Computes `marginals` and `expected` for one example, and gives the log-likelihood of the right `path`.
+    pub fn expect(&mut self, scores: &[f32], transitions: &[f32], path: &[usize]) -> f64 {
+        let count = self.tag_count;
+        let tokens = path.len();
+        self.factors.clear();
+        self.factors.extend(transitions.iter().map(|score| score.exp()));
+        self.emissions.clear();
+        let mut log_sum = 0.0_f64;
+        for scores in scores.chunks_exact(count) {
+            let max = scores.iter().copied().fold(f32::MIN, f32::max);
+            log_sum += f64::from(max);
+            self.emissions.extend(scores.iter().map(|score| (score - max).exp()));
+        }
+        self.forward.clear();
+        self.forward.resize(tokens * count, 0.0);
+        for at in 0..tokens {
+            let (done, rest) = self.forward.split_at_mut(at * count);
+            let here = &mut rest[..count];
+            match done.len() {
+                0 => (0..count).filter(|&tag| !tags::is_open_before(tag)).for_each(|tag| here[tag] = 1.0),
+                _ => {
+                    let before = &done[(at - 1) * count..];
+                    for &(from, to) in &self.legal {
+                        here[to] += before[from] * self.factors[from * count + to];
+                    }
+                }
+            }
+            for (value, emission) in here.iter_mut().zip(&self.emissions[at * count..]) {
+                *value *= emission;
+            }
+            if at + 1 == tokens {
+                (0..count).filter(|&tag| tags::is_open_after(tag)).for_each(|tag| here[tag] = 0.0);
+            }
+            log_sum += f64::from(scale(here)).ln();
+        }
+        self.backward(tokens);
+        self.combine(tokens);
+        log_likelihood(scores, transitions, path, count) - log_sum
+    }
+
+    fn backward(&mut self, tokens: usize) {
+        let count = self.tag_count;
+        self.backward.clear();
+        self.backward.resize(tokens * count, 0.0);
+        let mut weighted = vec![0.0; count];
+        for at in (0..tokens).rev() {
+            let (rest, done) = self.backward.split_at_mut((at + 1) * count);
+            let here = &mut rest[at * count..];
+            if done.is_empty() {
+                (0..count).filter(|&tag| !tags::is_open_after(tag)).for_each(|tag| here[tag] = 1.0);
+            } else {
+                for (tag, value) in weighted.iter_mut().enumerate() {
+                    *value = done[tag] * self.emissions[(at + 1) * count + tag];
+                }
+                for &(from, to) in &self.legal {
+                    here[from] += weighted[to] * self.factors[from * count + to];
+                }
+            }
+            scale(here);
+        }
+    }
+
+    fn combine(&mut self, tokens: usize) {
+        let count = self.tag_count;
+        self.marginals.clear();
+        self.marginals.extend(self.forward.iter().zip(&self.backward).map(|(forward, backward)| forward * backward));
+        self.marginals.chunks_exact_mut(count).for_each(|marginals| {
+            scale(marginals);
+        });
+        self.expected.clear();
+        self.expected.resize(count * count, 0.0);
+        let mut pairs = vec![0.0; self.legal.len()];
+        for at in 1..tokens {
+            let before = &self.forward[(at - 1) * count..at * count];
+            let here = at * count..(at + 1) * count;
+            let (backward, emissions) = (&self.backward[here.clone()], &self.emissions[here]);
+            for (pair, &(from, to)) in pairs.iter_mut().zip(&self.legal) {
+                *pair = before[from] * self.factors[from * count + to] * emissions[to] * backward[to];
+            }
+            scale(&mut pairs);
+            for (pair, &(from, to)) in pairs.iter().zip(&self.legal) {
+                self.expected[from * count + to] += pair;
+            }
+        }
+    }
+}
+
+/// Makes the values sum to 1, and gives their sum.
+fn scale(values: &mut [f32]) -> f32 {
+    // Never zero: a path always exists, and the best tag's emission is 1. The bound guards against underflow.
+    let sum = values.iter().sum::<f32>().max(f32::MIN_POSITIVE);
+    values.iter_mut().for_each(|value| *value /= sum);
+    sum
+}
+
+fn log_likelihood(scores: &[f32], transitions: &[f32], path: &[usize], count: usize) -> f64 {
+    let here = path.iter().enumerate().map(|(at, &tag)| f64::from(scores[at * count + tag]));
+    let between = path.windows(2).map(|pair| f64::from(transitions[pair[0] * count + pair[1]]));
+    here.chain(between).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::train::random::Random;
+
+    #[test]
+    fn what_is_expected_is_what_all_paths_say_together() {
+        let count = 5;
+        let mut random = Random::new(1);
+        let mut number = || random.below(400) as f32 / 100.0 - 2.0;
+        let scores: Vec<f32> = (0..3 * count).map(|_| number()).collect();
+        let transitions: Vec<f32> = (0..count * count).map(|_| number()).collect();
+        let mut marginals = vec![0.0; 3 * count];
+        let mut expected = vec![0.0; count * count];
+        let mut total = 0.0;
+        for path in (0..125).map(|n| [n % 5, n / 5 % 5, n / 25]) {
+            let legal = !tags::is_open_before(path[0])
+                && !tags::is_open_after(path[2])
+                && path.windows(2).all(|pair| tags::may_follow(pair[0], pair[1]));
+            if legal {
+                let weight = log_likelihood(&scores, &transitions, &path, count).exp();
+                total += weight;
+                path.iter().enumerate().for_each(|(at, &tag)| marginals[at * count + tag] += weight);
+                path.windows(2).for_each(|pair| expected[pair[0] * count + pair[1]] += weight);
+            }
+        }
+        let mut chain = Chain::new(count);
+        let path = [1, 3, 0];
+        let log = chain.expect(&scores, &transitions, &path);
+        assert!((log - (log_likelihood(&scores, &transitions, &path, count) - f64::ln(total))).abs() < 1e-4);
+        let near = |ours: &[f32], theirs: &[f64]| {
+            ours.iter().zip(theirs).all(|(ours, theirs)| (f64::from(*ours) - theirs / total).abs() < 1e-4)
+        };
+        assert!(near(&chain.marginals, &marginals), "{:?}", chain.marginals);
+        assert!(near(&chain.expected, &expected), "{:?}", chain.expected);
+    }
+}
