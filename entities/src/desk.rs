@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use crate::engine::{Engine, EngineError, Found};
+use crate::mapped::Bytes;
 use crate::tagger::decode::Decoder;
 use crate::tagger::file::{FormatError, Verify};
-use crate::tagger::mapped::Bytes;
 use crate::tagger::model::Model;
 use crate::text::analysis::Analysis;
 use crate::text::normal::normal;

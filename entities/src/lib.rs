@@ -5,6 +5,7 @@ pub mod corpus;
 pub mod desk;
 pub mod engine;
 pub mod evaluate;
+pub mod mapped;
 pub mod none;
 pub mod scheme;
 pub mod tagger;

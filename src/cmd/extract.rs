@@ -63,7 +63,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
     match outcome {
         // Whoever reads has seen enough, as `head` does.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        Err(error) => Err(Failure::new(error)),
+        Err(error) => Err(Failure::new(format!("{}: {error}", path.unwrap_or(Path::new("standard input")).display()))),
         Ok(()) if extraction.refused > 0 => {
             Err(Failure::new(format!("{} of the records are no posts; see the messages above", extraction.refused)))
         }
@@ -71,9 +71,9 @@ pub fn run(args: Args) -> Result<(), Failure> {
     }
 }
 
-struct Extraction<'o> {
+struct Extraction<W: Write> {
     engine: Box<dyn Engine>,
-    output: BufWriter<io::StdoutLock<'o>>,
+    output: BufWriter<W>,
     refused: u64,
 }
 
@@ -84,7 +84,7 @@ struct Line<'a> {
     mentions: &'a [Mention<'a>],
 }
 
-impl Extraction<'_> {
+impl<W: Write> Extraction<W> {
     fn lines(&mut self, mut input: impl Read) -> io::Result<()> {
         let mut records = Records::new(Format::Lines);
         let mut lines = LineNumbers::default();
@@ -189,6 +189,42 @@ impl LineNumbers {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_bad_line_harms_no_other() {
+        let engine = entities::open("desk", None).expect("opens");
+        let mut extraction = Extraction { engine, output: BufWriter::new(Vec::new()), refused: 0 };
+        let lines = "nonsense\n{\"id\":\"a\",\"publication\":\"P\",\"title\":\"Floods in Kenya\",\
+                     \"content\":\"“Angela Merkel” spoke.\"}\n{}\n{\"publication\":\"P\",\"content\":\"rain\"}";
+        extraction.lines(lines.as_bytes()).expect("reads");
+        assert_eq!(extraction.refused, 2);
+        let output = String::from_utf8(extraction.output.into_inner().expect("flushed")).expect("UTF-8");
+        let mut printed = output.lines();
+        let expected = concat!(
+            r#"{"id":"a","publication":"P","mentions":["#,
+            r#"{"label":"LOC","text":"Kenya","start":10,"end":15,"entity":"Kenya","in":"title"},"#,
+            r#"{"label":"PER","text":"Angela Merkel","start":1,"end":14,"entity":"Angela Merkel"}]}"#
+        );
+        assert_eq!(printed.next(), Some(expected));
+        let last = printed.next().expect("a second line");
+        let record = lines.lines().last().expect("a last line");
+        let id = id::of_record((lines.len() - record.len()) as u64, record.as_bytes());
+        assert_eq!(last, format!(r#"{{"id":"{id}","publication":"P","mentions":[]}}"#));
+        assert_eq!(printed.next(), None);
+    }
+
+    #[test]
+    fn a_megabyte_on_one_line_is_one_post_and_fast() {
+        let engine = entities::open("desk", None).expect("opens");
+        let mut extraction = Extraction { engine, output: BufWriter::new(Vec::new()), refused: 0 };
+        let content = "Angela Merkel flew to Nairobi. ".repeat(1 << 15);
+        let begin = std::time::Instant::now();
+        extraction.lines(format!(r#"{{"publication":"P","content":"{content}"}}"#).as_bytes()).expect("reads");
+        assert!(begin.elapsed() < std::time::Duration::from_secs(20), "{:?}", begin.elapsed());
+        let output = extraction.output.into_inner().expect("flushed");
+        assert_eq!(output.iter().filter(|&&byte| byte == b'\n').count(), 1);
+        assert!(output.windows(9).filter(|window| window == b"\"Nairobi\"").count() > 2 << 14);
+    }
 
     #[test]
     fn lines_are_numbered_across_chunks() {

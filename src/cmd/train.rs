@@ -62,6 +62,13 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: Args) -> Result<(), Failure> {
+    let directory = args.out.parent().filter(|directory| !directory.as_os_str().is_empty());
+    if let Some(directory) = directory.filter(|directory| !directory.is_dir()) {
+        return Err(Failure::new(format!(
+            "{} is not a directory; make it, or give another --out",
+            directory.display()
+        )));
+    }
     let mut documents = documents(&args)?;
     let dev = read(&args.dev)?;
     if let Some(scheme) = &args.map {

@@ -3,6 +3,5 @@
 pub mod decode;
 pub mod features;
 pub mod file;
-pub mod mapped;
 pub mod model;
 pub mod tags;

@@ -2,8 +2,8 @@
 
 use super::features;
 use super::file::{self, FormatError, Layout, Verify};
-use super::mapped::Bytes;
 use super::tags;
+use crate::mapped::Bytes;
 use crate::text::analysis::{Analysis, Window};
 
 /// A model that can score.

@@ -27,11 +27,11 @@ impl Bytes {
             return Err(io::Error::other("it is not a file"));
         }
         #[expect(unsafe_code, reason = "the only way to map a file")]
-        // SAFETY: a mapping is sound as long as nobody changes the file while it lives. Copydesk writes a model under
-        // another name and renames it, so a model that is trained anew does not change one that is in use; that
-        // nobody else edits it in place is what the documentation of `--model` asks. Should it happen all the same,
-        // every value read is checked or harmless as any number (indices come from our own arithmetic), and a
-        // truncated file ends the process with SIGBUS, which the supervisor treats as any other death.
+        // SAFETY: a mapping is sound as long as nobody changes the file while it lives. `copydesk train` writes a model
+        // beside its place and renames it, which leaves the one in use alone, and its help asks people to do the same.
+        // Should somebody edit a model in place all the same: every value read is harmless as any number, since all
+        // indices come from lengths that were read and checked once, and a file that is cut short ends the process
+        // with SIGBUS, which the supervisor treats as any other death.
         let map = unsafe { Mmap::map(&file)? };
         Ok(Bytes::Mapped(map))
     }
