@@ -10,15 +10,22 @@ pub mod api;
 
 mod address;
 mod client;
+mod codec;
+mod core;
+mod log;
 mod manager;
 mod secret;
 mod server;
 mod settings;
+mod wire;
+mod writer;
 
 pub use address::{Address, AddressError};
 pub use api::*;
 pub use client::{Client, ClientSettings};
-pub use manager::{Manager, OpenError, Recovery};
+pub use log::disk::{Disk, SegmentFile};
+pub use log::recover::{Damage, Recovery};
+pub use manager::{Manager, OpenError};
 pub use secret::{Secret, SecretError};
 pub use server::{Listener, serve};
 pub use settings::{ManagerSettings, QueueSettings};

@@ -1,0 +1,180 @@
+//! Names and beginnings of the log's files, and the scan that reads a segment back, whatever happened to it.
+
+use std::io;
+
+use crate::codec::{Input, Output};
+use crate::log::disk::SegmentFile;
+use crate::log::frame::{HEADER, Header, MAGIC, Record, crc};
+
+/// Version of everything in the directory. A newer one is refused.
+pub(crate) const VERSION: u32 = 1;
+const SEGMENT_MAGIC: [u8; 8] = *b"CDSKLOG\n";
+const PREAMBLE_HALF: usize = 24;
+/// Bytes before the first frame: the preamble is there twice, because nothing can be read without its seed.
+pub(crate) const PREAMBLE: usize = 2 * PREAMBLE_HALF;
+/// Bytes looked through at a time for the next frame.
+const SEARCH: usize = 1 << 20;
+
+/// Name of a segment's file.
+pub(crate) fn segment_name(number: u32) -> String {
+    format!("{number:010}.log")
+}
+
+/// Name of the file with the ids that were put in a segment.
+pub(crate) fn ids_name(number: u32) -> String {
+    format!("{number:010}.ids")
+}
+
+/// The number in a name made by [`segment_name`] or [`ids_name`].
+pub(crate) fn number_of(name: &str, extension: &str) -> Option<u32> {
+    let stem = name.strip_suffix(extension)?.strip_suffix('.')?;
+    (stem.len() == 10).then(|| stem.parse().ok())?
+}
+
+/// What a segment begins with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Preamble {
+    /// The seed of its checksums.
+    Seed(u32),
+    /// Written by a newer Copydesk.
+    Newer(u32),
+    /// Neither copy is readable.
+    Damaged,
+}
+
+impl Preamble {
+    pub(crate) fn encode(number: u32, seed: u32) -> Vec<u8> {
+        let mut half = Vec::with_capacity(PREAMBLE);
+        half.bytes(&SEGMENT_MAGIC);
+        half.u32(VERSION);
+        half.u32(number);
+        half.u32(seed);
+        half.u32(crc(0, &half));
+        half.extend_from_within(..);
+        half
+    }
+
+    pub(crate) fn read(file: &dyn SegmentFile, number: u32) -> io::Result<Preamble> {
+        if file.size()? < PREAMBLE as u64 {
+            return Ok(Preamble::Damaged);
+        }
+        let mut bytes = [0; PREAMBLE];
+        file.read_at(&mut bytes, 0)?;
+        let halves = bytes.chunks(PREAMBLE_HALF);
+        Ok(halves.filter_map(|half| Preamble::decode(half, number)).next().unwrap_or(Preamble::Damaged))
+    }
+
+    fn decode(half: &[u8], number: u32) -> Option<Preamble> {
+        let mut input = Input::new(half);
+        let magic = input.bytes(SEGMENT_MAGIC.len())?;
+        let (version, own_number, seed, sum) = (input.u32()?, input.u32()?, input.u32()?, input.u32()?);
+        let is_sound = magic == SEGMENT_MAGIC && own_number == number && sum == crc(0, &half[..PREAMBLE_HALF - 4]);
+        is_sound.then_some(if version > VERSION { Preamble::Newer(version) } else { Preamble::Seed(seed) })
+    }
+}
+
+/// One finding of a scan.
+pub(crate) enum Found<'a> {
+    /// A command.
+    Frame {
+        number: u64,
+        record: Record,
+        /// Where its records begin in the file.
+        area_at: u32,
+        area: &'a [u8],
+        /// Whether each record of the area is damaged.
+        damaged: Vec<bool>,
+        /// Where the frame begins.
+        at: u64,
+    },
+    /// Bytes that are nothing.
+    Damage { at: u64, bytes: u64, what: &'static str },
+}
+
+/// Reads the frames of a segment in order, and returns where the last sound one ends.
+pub(crate) fn scan(file: &dyn SegmentFile, seed: u32, visit: &mut dyn FnMut(Found<'_>)) -> io::Result<u64> {
+    let size = file.size()?;
+    let mut at = PREAMBLE as u64;
+    let mut sound_end = at;
+    let mut body = Vec::new();
+    while at < size {
+        let header = read_header(file, seed, at, size)?.filter(|header| at + header.frame_len() <= size);
+        let Some(header) = header else {
+            let next = find_header(file, seed, at + 1, size)?.unwrap_or(size);
+            visit(Found::Damage { at, bytes: next - at, what: "no frame can be read here" });
+            at = next;
+            continue;
+        };
+        let frame_end = at + header.frame_len();
+        let meta_len = header.meta_len as usize;
+        body.resize(meta_len + header.area_len as usize, 0);
+        file.read_at(&mut body, at + HEADER as u64)?;
+        let (meta, area) = body.split_at(meta_len);
+        let record = (crc(seed, meta) == header.meta_crc).then(|| Record::decode(header.kind, meta)).flatten();
+        match record.filter(|record| record.area_len() == area.len() as u64) {
+            Some(record) => {
+                let damaged = damaged_records(&record, area);
+                if !damaged.contains(&true) {
+                    sound_end = frame_end;
+                }
+                let area_at = (at + HEADER as u64) as u32 + header.meta_len;
+                visit(Found::Frame { number: header.number, record, area_at, area, damaged, at });
+            }
+            None => visit(Found::Damage { at, bytes: header.frame_len(), what: "a frame's fields are damaged" }),
+        }
+        at = frame_end;
+    }
+    Ok(sound_end)
+}
+
+fn damaged_records(record: &Record, area: &[u8]) -> Vec<bool> {
+    let mut rest = area;
+    let shapes = record.shapes();
+    let is_damaged = |shape: &crate::log::frame::Shape| {
+        let (bytes, after) = rest.split_at(shape.record_len() as usize);
+        rest = after;
+        crc32fast::hash(bytes) != shape.crc
+    };
+    shapes.iter().map(is_damaged).collect()
+}
+
+fn read_header(file: &dyn SegmentFile, seed: u32, at: u64, size: u64) -> io::Result<Option<Header>> {
+    if at + HEADER as u64 > size {
+        return Ok(None);
+    }
+    let mut bytes = [0; HEADER];
+    file.read_at(&mut bytes, at)?;
+    Ok(Header::decode(seed, &bytes))
+}
+
+/// Where the next readable header is, at `from` or after.
+fn find_header(file: &dyn SegmentFile, seed: u32, from: u64, size: u64) -> io::Result<Option<u64>> {
+    let mut at = from;
+    let mut buffer = Vec::new();
+    while at + HEADER as u64 <= size {
+        buffer.resize(SEARCH.min((size - at) as usize), 0);
+        file.read_at(&mut buffer, at)?;
+        for (offset, window) in buffer.windows(HEADER).enumerate() {
+            let found = window.first_chunk::<HEADER>().filter(|bytes| bytes.starts_with(&MAGIC));
+            if found.is_some_and(|bytes| Header::decode(seed, bytes).is_some()) {
+                return Ok(Some(at + offset as u64));
+            }
+        }
+        at += (buffer.len() - HEADER + 1) as u64;
+    }
+    Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_read_back_and_others_are_not_ours() {
+        assert_eq!(number_of(&segment_name(12), "log"), Some(12));
+        assert_eq!(number_of(&ids_name(12), "ids"), Some(12));
+        for name in ["lock", "12.log", "0000000012.ids", "000000001x.log", ".log"] {
+            assert_eq!(number_of(name, "log"), None, "{name}");
+        }
+    }
+}
