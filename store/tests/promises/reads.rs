@@ -69,3 +69,23 @@ fn reading_creates_nothing() {
     std::fs::write(&place.path, b"").expect("write");
     assert!(matches!(place.target().reader(), Err(StoreError::Absent(_))));
 }
+
+#[test]
+fn whoever_reads_while_the_store_is_made_finds_nothing_or_all_of_it() {
+    for _ in 0..20 {
+        let place = Place::new();
+        let (target, path) = (place.target(), place.path.clone());
+        let reading = std::thread::spawn(move || {
+            loop {
+                match target.reader().and_then(|mut reader| reader.publications()) {
+                    Err(StoreError::Absent(_)) => {}
+                    Ok(publications) if publications.is_empty() => {}
+                    Ok(publications) => return publications[0].articles,
+                    Err(error) => unreachable!("{}: {error}", path.display()),
+                }
+            }
+        });
+        apply_one(&mut *place.open(), batch("1", "A", &[]));
+        assert_eq!(reading.join().expect("the reader"), 1);
+    }
+}
