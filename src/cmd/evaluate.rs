@@ -7,15 +7,16 @@ use std::path::PathBuf;
 use entities::evaluate::{Report, Score, evaluate};
 use entities::{Scheme, corpus, scheme};
 
+use super::output::print;
 use super::shared::EngineArgs;
 use crate::failure::Failure;
 
 /// Arguments of `copydesk evaluate`.
 #[derive(clap::Args)]
 #[command(
-    after_help = "The file has one token a line, TOKEN<TAB>TAG (BIOES, BIO or IO), an empty line between sequences,
-and a line `# doc = ID` before each article. The articles' texts are put together from the tokens, with a space between
-them and a line a sequence; the engine splits them by its own rules, and mentions are compared by their place in that
+    after_help = "The file has one token a line, TOKEN<TAB>TAG (BIOES, BIO or IO), an empty line between sequences, \
+and a line `# doc = ID` before each article. The articles' texts are put together from the tokens, with a space between \
+them and a line a sequence; the engine splits them by its own rules, and mentions are compared by their place in that \
 text. A mention is right if both its ends and its label are. Figures are per cent; overall is the micro average.
 
 Label schemes, applied to both sides:
@@ -55,21 +56,20 @@ pub fn run(args: Args) -> Result<(), Failure> {
         .map
         .unwrap_or_else(|| Scheme::between(engine.labels().iter().map(String::as_str), scheme::labels(&documents)));
     let report = evaluate(engine.as_mut(), &documents, &scheme);
-    if args.json {
-        println!("{}", serde_json::to_string(&report).map_err(Failure::new)?);
-    } else {
-        print(&report);
-    }
-    Ok(())
+    let text = match args.json {
+        true => serde_json::to_string(&report).map_err(Failure::new)? + "\n",
+        false => table(&report),
+    };
+    print(&text)
 }
 
-fn print(report: &Report) {
+fn table(report: &Report) -> String {
     let width = report.labels.keys().map(|label| label.chars().count()).max().unwrap_or(0).max("overall".len());
-    println!("{:width$}  {:>9}  {:>9}  {:>9}  {:>9}", "", "precision", "recall", "F1", "support");
-    let line = |label: &str, score: &Score| {
+    let line = |(label, score): (&str, &Score)| {
         let Score { precision, recall, f1, support } = score;
-        println!("{label:width$}  {precision:>9.2}  {recall:>9.2}  {f1:>9.2}  {support:>9}");
+        format!("{label:width$}  {precision:>9.2}  {recall:>9.2}  {f1:>9.2}  {support:>9}\n")
     };
-    report.labels.iter().for_each(|(label, score)| line(label, score));
-    line("overall", &report.overall);
+    let header = format!("{:width$}  {:>9}  {:>9}  {:>9}  {:>9}\n", "", "precision", "recall", "F1", "support");
+    let labels = report.labels.iter().map(|(label, score)| (label.as_str(), score));
+    header + &labels.chain([("overall", &report.overall)]).map(line).collect::<String>()
 }

@@ -16,8 +16,8 @@ use crate::failure::Failure;
 /// Arguments of `copydesk extract`.
 #[derive(clap::Args)]
 #[command(
-    after_help = "Prints one line a post: {\"id\",\"publication\",\"mentions\":[{\"label\",\"text\",\"start\",\"end\",\"entity\"}]}.
-`start` and `end` count characters (Unicode scalar values) of `content`, or of `title` where \"in\":\"title\" stands.
+    after_help = "Prints one line a post: {\"id\",\"publication\",\"mentions\":[{\"label\",\"text\",\"start\",\"end\",\"entity\"}]}. \
+`start` and `end` count characters (Unicode scalar values) of `content`, or of `title` where \"in\":\"title\" stands. \
 A line that is no post is named on standard error, the rest goes on, and the exit code is 1.
 
 Examples:

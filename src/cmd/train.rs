@@ -6,16 +6,18 @@ use std::path::{Path, PathBuf};
 
 use entities::Scheme;
 use entities::corpus::{self, Document};
+use entities::evaluate::Score;
 use entities::scheme;
 use entities::train::{Progress, Settings, train};
 
+use super::output::print;
 use crate::failure::Failure;
 
 /// Arguments of `copydesk train`.
 #[derive(clap::Args)]
 #[command(
-    after_help = "A file has one token a line, TOKEN<TAB>TAG with tags O, B-X, I-X, E-X, S-X, an empty line between
-sequences, and a line `# doc = ID` before each article. The labels are whatever the files use. Given a file twice,
+    after_help = "A file has one token a line, TOKEN<TAB>TAG with tags O, B-X, I-X, E-X, S-X, an empty line between \
+sequences, and a line `# doc = ID` before each article. The labels are whatever the files use. Given a file twice, \
 training sees it twice.
 
 Examples:
@@ -23,7 +25,8 @@ Examples:
   copydesk extract --model mine.bin articles.ndjson
   copydesk train --train news.tsv wiki.tsv --map four --dev held-out.tsv --out four.bin
 
-The same files, seed and settings give the same model, byte for byte, on the same platform."
+The same files, seed and settings give the same model, byte for byte, on the same platform. \
+Running workers have their model mapped: replace such a file by `mv`, as this command does, never by writing into it."
 )]
 pub struct Args {
     /// Annotated text to learn from
@@ -87,8 +90,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
     };
     let model = train(&documents, &dev, &settings, show).map_err(Failure::new)?;
     write(&args.out, &model)?;
-    println!("{}: {:.1} MB", args.out.display(), model.len() as f64 / 1e6);
-    Ok(())
+    print(&format!("{}: {:.1} MB\n", args.out.display(), model.len() as f64 / 1e6))
 }
 
 /// All files' documents. Without `--map`, files with four labels and files with nine are all read as four.
@@ -100,7 +102,7 @@ fn documents(args: &Args) -> Result<Vec<Document>, Failure> {
             |ours: usize, theirs: usize| Scheme::between(labels[ours].iter().copied(), labels[theirs].iter().copied());
         let mixed = (0..files.len()).any(|file| between(0, file) != Scheme::same());
         if mixed {
-            println!("some files have the labels PER, ORG, LOC, MISC and others nine: all are read as these four");
+            print("some files have the labels PER, ORG, LOC, MISC and others nine: all are read as these four\n")?;
             files.iter_mut().for_each(|documents| Scheme::four().apply(documents));
         }
     }
@@ -125,16 +127,15 @@ fn write(path: &Path, model: &[u8]) -> Result<(), Failure> {
 }
 
 fn show(progress: Progress) {
-    match progress {
+    let line = match progress {
         Progress::Ready { labels, tokens, features } => {
-            println!("{tokens} tokens, {features} features, labels {}", labels.join(", "));
+            format!("{tokens} tokens, {features} features, labels {}\n", labels.join(", "))
         }
         Progress::Epoch { number, loss, dev } => {
-            let dev = dev.overall;
-            println!(
-                "epoch {number}: loss {loss:.4}, dev precision {:.2} recall {:.2} F1 {:.2}",
-                dev.precision, dev.recall, dev.f1
-            );
+            let Score { precision, recall, f1, .. } = dev.overall;
+            format!("epoch {number}: loss {loss:.4}, dev precision {precision:.2} recall {recall:.2} F1 {f1:.2}\n")
         }
-    }
+    };
+    // What is asked for is the model; that nobody can read how it came about is no reason to stop.
+    let _ = print(&line);
 }
