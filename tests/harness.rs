@@ -1,6 +1,6 @@
 //! Starts pipelines in directories of their own, talks to them over HTTP, and ends them in every way.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -54,6 +54,12 @@ pub fn shared(path: &str) -> Option<PathBuf> {
 /// A file of the repository.
 pub fn repository(path: &str) -> String {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path).display().to_string()
+}
+
+/// Whether a process has ended. One that nobody has reaped yet has.
+pub fn is_gone(pid: i32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit(')').next().is_none_or(|rest| rest.trim_start().starts_with('Z') || rest.is_empty())
 }
 
 /// A process under test; killed when dropped.
@@ -189,11 +195,13 @@ impl Pipeline {
     }
 }
 
-fn agent() -> ureq::Agent {
+/// An HTTP client that takes every status for an answer.
+pub fn agent() -> ureq::Agent {
     ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(PATIENCE)).build().into()
 }
 
-fn answer(response: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Option<(u16, Value)> {
+/// Status and body; none if there was no answer at all.
+pub fn answer(response: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Option<(u16, Value)> {
     let mut response = response.ok()?;
     let status = response.status().as_u16();
     let body = response.body_mut().read_to_string().ok()?;
@@ -208,12 +216,6 @@ pub fn write_posts(file: &Path, posts: impl Iterator<Item = Value>) -> String {
     }
     out.flush().expect("flush");
     file.display().to_string()
-}
-
-/// The lines of a file as JSON.
-pub fn read_lines(file: &Path) -> Vec<Value> {
-    let reader = BufReader::new(std::fs::File::open(file).expect("open"));
-    reader.lines().map(|line| serde_json::from_str(&line.expect("line")).expect("JSON")).collect()
 }
 
 /// `count` short posts of five publications, with names that every engine knows, and ids `post-0`, `post-1`, ….

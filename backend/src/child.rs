@@ -9,6 +9,7 @@ use ipc_channel::ipc::IpcSender;
 use nix::sys::prctl;
 use nix::sys::signal::Signal;
 use nix::unistd;
+use signal_hook::consts::{SIGINT, SIGTERM};
 
 use crate::control::{ChildSettings, Counters, Line, Order, Report};
 
@@ -62,6 +63,12 @@ impl Child {
             }
         };
         let stop = Arc::new(AtomicBool::new(false));
+        // Whoever signals the whole family, or this process alone, asks for an orderly end: what is held is settled or
+        // given back, and no post is blamed for it. The supervisor decides whether a successor is needed.
+        for signal in [SIGTERM, SIGINT] {
+            signal_hook::flag::register(signal, Arc::clone(&stop))
+                .map_err(|error| ChildError::Line(error.to_string()))?;
+        }
         let told = Arc::clone(&stop);
         std::thread::spawn(move || {
             // Ends with the first order to stop, or with the supervisor: either way there is nothing more to do here.

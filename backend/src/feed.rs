@@ -23,7 +23,7 @@ pub struct Feed {
 /// What the feed has for the consumer.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Next {
-    /// An answer of the manager, never `Empty`.
+    /// An answer of the manager; `Empty` is asked again by the feed itself.
     Leased(Leased),
     /// Nothing came in time.
     Nothing,
@@ -88,8 +88,7 @@ async fn lease_all(
                 return;
             }
             Ok(leased) => permit.send(leased),
-            Err(error) if error.retryable() => sleep(RETRY).await,
-            Err(QueueError::LeaseLost) => {}
+            Err(error) if error.retryable() || error == QueueError::LeaseLost => sleep(RETRY).await,
             Err(error) => {
                 tracing::error!(%error, "the queue manager refuses this process");
                 return;

@@ -18,6 +18,7 @@ pub struct Holding {
     tally: Tally,
     leases: Vec<LeaseId>,
     since: Option<Instant>,
+    latest: Option<Instant>,
 }
 
 impl Holding {
@@ -26,6 +27,7 @@ impl Holding {
         self.tally.add(&delivery.id, post, mentions, keep);
         self.leases.push(delivery.lease);
         self.since.get_or_insert(now);
+        self.latest = Some(now);
     }
 
     /// Posts held.
@@ -33,14 +35,10 @@ impl Holding {
         self.leases.len()
     }
 
-    /// Mentions found in them.
-    pub fn mentions(&self) -> u64 {
-        self.tally.mentions()
-    }
-
-    /// When the flush is due by time; none if nothing is held.
+    /// When the flush is due by time: after the interval, or earlier when no post has come for a tenth of it, because
+    /// then there is little left to sum up. None if nothing is held.
     pub fn due_at(&self, interval: Duration) -> Option<Instant> {
-        self.since.map(|since| since + interval)
+        Some((self.since? + interval).min(self.latest? + interval / 10))
     }
 
     /// Whether the flush is due by count or by size.
@@ -57,14 +55,14 @@ impl Holding {
         }
     }
 
-    /// Forgets what is held: it is delivered to somebody again. Returns how many posts that were.
-    pub fn discard(&mut self) -> usize {
-        std::mem::take(self).leases.len()
+    /// Forgets what is held, and returns the leases: those posts are delivered to somebody again.
+    pub fn discard(&mut self) -> Vec<LeaseId> {
+        std::mem::take(self).leases
     }
 
     /// Takes everything out: the leases to settle, and the batches to put in the same step.
     pub fn take(&mut self) -> Result<(Vec<LeaseId>, Outputs), QueueError> {
-        let Holding { tally, leases, since: _ } = std::mem::take(self);
+        let Holding { tally, leases, .. } = std::mem::take(self);
         let mut items = Vec::new();
         for batch in tally.into_batches(&id::fresh(), BATCH_INCREMENTS_MAX, BATCH_BYTES) {
             let payload = serde_json::to_vec(&batch).map_err(|error| QueueError::Protocol(error.to_string()))?;

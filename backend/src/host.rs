@@ -11,10 +11,14 @@ use signal_hook::iterator::Signals;
 use store::{StoreError, Target};
 
 use crate::control::{ChildSettings, Role, SaverSettings, WorkerSettings};
-use crate::supervisor::{Board, Event, Kind, Outcome, Recipe, Supervisor};
+use crate::seat::Kind;
+use crate::supervisor::{Board, Event, Outcome, Recipe, Supervisor};
 
 /// Threads that serve the queue: one per 8 cores is plenty, and two let one wait for a lock.
 const QUEUE_THREADS: usize = 2;
+
+/// How long clients of the queue may take to read their last answers.
+const LAST_ANSWERS: Duration = Duration::from_secs(2);
 
 /// Everything `copydesk backend` is told.
 #[derive(Debug, Clone)]
@@ -74,23 +78,25 @@ pub fn socket(data_dir: &std::path::Path) -> Address {
 
 /// Runs the backend until it has drained after SIGTERM or SIGINT. Call it on the main thread.
 pub fn run(settings: Settings) -> Result<(), BackendError> {
-    let secret = secret(&settings)?;
-    check_engine(&settings.worker)?;
-    std::fs::create_dir_all(&settings.data_dir).map_err(|error| {
-        BackendError::Settings(format!("can't make the data directory {}: {error}", settings.data_dir.display()))
-    })?;
-    // Signals from here on are remembered: a stop that comes while the log is read is a stop.
+    // First of all: a stop that comes while the log is read is a stop.
     let (sender, events) = mpsc::channel();
     let mut signals = Signals::new([SIGTERM, SIGINT])?;
     let told = sender.clone();
     std::thread::spawn(move || signals.forever().try_for_each(|_| told.send(Event::Signal)));
 
+    // Then whatever can be wrong with the settings, before anything is made or listened on.
+    let secret = secret(&settings)?;
+    let target = Target::parse(&settings.store, &settings.data_dir)?;
+    entities::check(&settings.worker.engine, settings.worker.model.as_deref())?;
+    std::fs::create_dir_all(&settings.data_dir).map_err(|error| {
+        BackendError::Settings(format!("can't make the data directory {}: {error}", settings.data_dir.display()))
+    })?;
     let mut manager_settings = ManagerSettings::pipeline(settings.data_dir.join("queue"));
     manager_settings.max_deliveries = settings.max_deliveries;
     let (manager, recovery) = Manager::open(manager_settings)?;
     tracing::info!(%recovery, "log opened");
     // Found out here and not by every saver: a store that can't be used.
-    drop(Target::parse(&settings.store, &settings.data_dir)?.open()?);
+    drop(target.open()?);
 
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(QUEUE_THREADS)
@@ -123,7 +129,8 @@ pub fn run(settings: Settings) -> Result<(), BackendError> {
     let outcome = supervisor.run();
 
     let _ = stop_serving.send(());
-    let _ = runtime.block_on(served);
+    // A peer that does not read its last answer must not hold the exit.
+    let _ = runtime.block_on(async { tokio::time::timeout(LAST_ANSWERS, served).await });
     match outcome {
         Outcome::Stopped => {
             let left: u64 = manager.stats().queues.values().map(|queue| queue.ready + queue.leased).sum();
@@ -146,12 +153,6 @@ fn secret(settings: &Settings) -> Result<Option<Secret>, BackendError> {
     }
 }
 
-/// Refuses an engine that no worker could make. The weights themselves are opened by the workers only.
-fn check_engine(worker: &WorkerSettings) -> Result<(), BackendError> {
-    entities::check(&worker.engine, worker.model.as_deref())?;
-    Ok(())
-}
-
 fn recipe(settings: &Settings, local: &Address) -> Recipe {
     let child = |role| ChildSettings { queue: local.to_string(), secret_file: settings.secret_file.clone(), role };
     Recipe {
@@ -163,9 +164,10 @@ fn recipe(settings: &Settings, local: &Address) -> Recipe {
 
 /// What `GET /v1/queue` shows of the children.
 fn annex(board: &Board) -> Map<String, Value> {
-    let Ok(board) = board.lock() else { return Map::new() };
+    // Copied, so that the supervisor never waits for whoever reads this.
+    let board = board.lock().map(|board| board.clone()).unwrap_or_default();
     let list = |kind: Kind| -> Vec<Value> {
-        let of_kind = board.iter().filter(|(id, _)| id.0 == kind);
+        let of_kind = board.iter().filter(|(id, _)| id.kind == kind);
         of_kind
             .map(|(_, status)| {
                 let mut value = json!(status);

@@ -6,7 +6,8 @@
 //! Layout, in reading order:
 //! - [`host`]: `copydesk backend`: opens the log, serves the queue, supervises.
 //! - [`supervisor`]: starts children, listens to them, restarts them, drains them; a thin shell around two pure state
-//!   machines, [`slot`] (the life of one child) and [`drain`] (the order of a stop).
+//!   machines, [`slot`] (the life of one child) and [`drain`] (the order of a stop). [`seat`] is a slot with the process
+//!   in it, [`spawn`] puts one there.
 //! - [`control`]: what supervisor and child say to each other.
 //! - [`child`]: the child's side: its tie to the supervisor, its beat, its stop.
 //! - [`worker`], [`feed`], [`holding`]: posts in, batches out.
@@ -19,7 +20,9 @@ pub mod feed;
 pub mod holding;
 pub mod host;
 pub mod saver;
+pub mod seat;
 pub mod slot;
+pub mod spawn;
 pub mod supervisor;
 pub mod worker;
 

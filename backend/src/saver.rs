@@ -62,21 +62,31 @@ impl Saver {
             let _context = self.runtime.enter();
             Feed::start(self.client.clone(), RESULTS, LEASE_ITEMS, LEASE_BYTES)
         };
+        let worked = self.work(&mut feed);
+        // However it ended: what is not saved is given back, so that no batch is blamed for a store that fails.
+        let rest = self.runtime.block_on(feed.close(IDLE));
+        self.give_back(&rest);
+        self.child.finish();
+        worked
+    }
+
+    /// Saves until the sentinel, an order to stop, or a failure.
+    fn work(&mut self, feed: &mut Feed) -> Result<(), SaverError> {
         while !self.child.should_stop() {
             match self.runtime.block_on(feed.next(Instant::now() + IDLE)) {
-                Next::Leased(Leased::Items { deliveries, .. }) => self.save(&deliveries)?,
-                Next::Leased(Leased::Stop) => break,
+                Next::Leased(Leased::Items { deliveries, .. }) => {
+                    if let Err(error) = self.save(&deliveries) {
+                        self.give_back(&deliveries);
+                        return Err(error);
+                    }
+                }
+                Next::Leased(Leased::Stop) => return Ok(()),
                 // Every batch is settled before the next is taken, so there is nothing to flush.
                 Next::Leased(Leased::Flush | Leased::Empty) | Next::Nothing => {}
                 Next::Lost => return Err(SaverError::FeedLost),
             }
             self.child.beat();
         }
-        let rest = self.runtime.block_on(feed.close(IDLE));
-        if !rest.is_empty() {
-            self.give_back(&rest);
-        }
-        self.child.finish();
         Ok(())
     }
 
@@ -161,6 +171,9 @@ impl Saver {
 
     /// Gives unfinished deliveries back. If that fails, the end of the connection does it.
     fn give_back(&mut self, deliveries: &[Delivery]) {
+        if deliveries.is_empty() {
+            return;
+        }
         let leases = deliveries.iter().map(|delivery| delivery.lease).collect();
         if let Err(error) = self.runtime.block_on(self.client.release(RESULTS, leases)) {
             tracing::debug!(%error, "leases not given back");

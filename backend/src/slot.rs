@@ -20,9 +20,6 @@ const CRASHES: usize = 5;
 const CRASH_WINDOW: Duration = Duration::from_secs(60);
 /// A child that is not ready by then is killed. Loading a large model from a cold disk takes half a minute.
 const START_MAX: Duration = Duration::from_secs(120);
-/// A child that has not beaten for so long is stuck, and is killed. One post takes seconds at most, one store
-/// transaction waits for others that long at most.
-const SILENCE_MAX: Duration = Duration::from_secs(120);
 
 /// Where a child is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,6 +50,8 @@ pub enum Action {
 pub struct Slot {
     state: State,
     heard: Instant,
+    silence_max: Duration,
+    killed: bool,
     deaths: VecDeque<Instant>,
     backoff: Duration,
     restarts: u64,
@@ -60,11 +59,13 @@ pub struct Slot {
 }
 
 impl Slot {
-    /// An empty slot that wants a child at once.
-    pub fn new(now: Instant) -> Slot {
+    /// An empty slot that wants a child at once. A child that has not beaten for `silence_max` is stuck, and is killed.
+    pub fn new(now: Instant, silence_max: Duration) -> Slot {
         Slot {
             state: State::Vacant(now),
             heard: now,
+            silence_max,
+            killed: false,
             deaths: VecDeque::new(),
             backoff: BACKOFF_MIN,
             restarts: 0,
@@ -92,8 +93,20 @@ impl Slot {
         matches!(self.state, State::Starting(_) | State::Running(_))
     }
 
-    /// What is due now. `wanted` is whether a vacant slot should be filled at all.
+    /// What is due now. `wanted` is whether a vacant slot should be filled at all. A kill is asked for once.
     pub fn due(&mut self, now: Instant, wanted: bool) -> Action {
+        let action = self.next(now, wanted);
+        match action {
+            Action::Kill(_) if self.killed => Action::Wait,
+            Action::Kill(_) => {
+                self.killed = true;
+                action
+            }
+            Action::Wait | Action::Spawn => action,
+        }
+    }
+
+    fn next(&mut self, now: Instant, wanted: bool) -> Action {
         match self.state {
             State::Vacant(_) if !wanted => {
                 self.state = State::Done;
@@ -101,7 +114,9 @@ impl Slot {
             }
             State::Vacant(from) if now >= from => Action::Spawn,
             State::Starting(since) if now - since > START_MAX => Action::Kill("it was not ready in time"),
-            State::Running(_) if now - self.heard > SILENCE_MAX => Action::Kill("it has not reported for too long"),
+            State::Running(_) if now - self.heard > self.silence_max => {
+                Action::Kill("it has not reported for too long")
+            }
             State::Running(since) if self.degraded && now - since > HEALTHY_AFTER => {
                 self.degraded = false;
                 Action::Wait
@@ -114,6 +129,7 @@ impl Slot {
     pub fn spawned(&mut self, now: Instant) {
         self.state = State::Starting(now);
         self.heard = now;
+        self.killed = false;
     }
 
     /// The process reported that it is ready.
@@ -156,13 +172,14 @@ mod tests {
     use super::*;
 
     const JITTER: f64 = 0.5;
+    const SILENCE_MAX: Duration = Duration::from_secs(120);
 
     fn seconds(count: f64) -> Duration {
         Duration::from_secs_f64(count)
     }
 
     fn running(now: Instant) -> Slot {
-        let mut slot = Slot::new(now);
+        let mut slot = Slot::new(now, SILENCE_MAX);
         assert_eq!(slot.due(now, true), Action::Spawn);
         slot.spawned(now);
         slot.ready(now);
@@ -252,6 +269,7 @@ mod tests {
         slot.beat(now + seconds(100.0));
         assert_eq!(slot.due(now + seconds(210.0), true), Action::Wait);
         assert!(matches!(slot.due(now + seconds(221.0), true), Action::Kill(_)));
+        assert_eq!(slot.due(now + seconds(222.0), true), Action::Wait, "it is killed once");
         slot.ended(now, false, JITTER);
         slot.spawned(now);
         assert!(matches!(slot.due(now + seconds(121.0), true), Action::Kill(_)));

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use common::{Mention, Post};
 use entities::Engine;
-use queue::{Client, Delivery, Leased, POSTS, Queue, QueueError};
+use queue::{Client, Delivery, LeaseId, Leased, Outputs, POSTS, Queue, QueueError};
 use tokio::runtime::Runtime;
 
 use crate::child::Child;
@@ -29,6 +29,8 @@ const LEASE_ITEMS_MAX: u32 = 512;
 const LEASE_WORK: Duration = Duration::from_millis(200);
 /// How often the loop comes round when there is nothing to do, to beat and to look for an order to stop.
 const IDLE: Duration = Duration::from_millis(500);
+/// How long a settlement is awaited between two beats.
+const BEAT: Duration = Duration::from_secs(1);
 /// Pause before a flush is tried again on a manager that is out of disk.
 const FLUSH_RETRY: Duration = Duration::from_secs(1);
 
@@ -57,17 +59,16 @@ struct Worker {
     runtime: Runtime,
     client: Arc<Client>,
     holding: Holding,
-    /// Posts to settle one by one, because together they did not fit one settlement.
-    careful: usize,
+    /// Posts after which to flush: the setting, or less after a flush that was too large.
+    posts_max: usize,
 }
 
 /// Works until the sentinel, or until it is told to stop.
 pub fn run(child: Child, settings: WorkerSettings, client: Client, runtime: Runtime) -> Result<(), WorkerError> {
     let engine = open_engine(&settings)?;
     child.ready(engine.name());
-    let worker =
-        Worker { child, settings, engine, runtime, client: Arc::new(client), holding: Holding::default(), careful: 0 };
-    worker.run()
+    let (client, posts_max) = (Arc::new(client), settings.flush_posts);
+    Worker { child, settings, engine, runtime, client, holding: Holding::default(), posts_max }.run()
 }
 
 fn open_engine(settings: &WorkerSettings) -> Result<Box<dyn Engine>, entities::EngineError> {
@@ -79,6 +80,7 @@ fn find<'a>(engine: &'a mut dyn Engine, post: &'a Post<'_>) -> Option<Vec<Mentio
     // After a panic the engine is thrown away, so nobody sees what state it was left in.
     let both = AssertUnwindSafe((engine, post));
     catch_unwind(move || {
+        // The braces move the wrapper in as a whole; a closure would otherwise capture what is inside it.
         let AssertUnwindSafe((engine, post)) = { both };
         entities::mentions(engine, post)
     })
@@ -91,50 +93,60 @@ impl Worker {
             let _context = self.runtime.enter();
             Feed::start(self.client.clone(), POSTS, LEASE_ITEMS_FIRST, LEASE_BYTES)
         };
+        let worked = self.work(&mut feed);
+        // However it ended: what is finished is settled, what is not is given back, so that no post is blamed for it.
+        let rest = self.runtime.block_on(feed.close(IDLE));
+        self.give_back(rest.iter().map(|delivery| delivery.lease).collect());
+        let flushed = if worked.is_ok() { self.flush() } else { Ok(()) };
+        let held = self.holding.discard();
+        self.give_back(held);
+        self.child.finish();
+        worked.and(flushed)
+    }
+
+    /// Works until the sentinel, an order to stop, or a failure.
+    fn work(&mut self, feed: &mut Feed) -> Result<(), WorkerError> {
         while !self.child.should_stop() {
             let idle = Instant::now() + IDLE;
             let wake = self.holding.due_at(self.settings.flush_interval).map_or(idle, |due| due.min(idle));
             match self.runtime.block_on(feed.next(wake)) {
                 Next::Leased(Leased::Items { deliveries, suspects }) => {
-                    self.work(&deliveries, &feed)?;
+                    self.extract_all(&deliveries, feed)?;
                     if suspects {
                         self.flush()?;
                     }
                 }
                 Next::Leased(Leased::Flush) => self.flush()?,
-                Next::Leased(Leased::Stop) => break,
+                Next::Leased(Leased::Stop) => return Ok(()),
                 Next::Leased(Leased::Empty) | Next::Nothing => {}
                 Next::Lost => return Err(WorkerError::FeedLost),
             }
             self.flush_if_due()?;
             self.child.beat();
         }
-        let rest = self.runtime.block_on(feed.close(IDLE));
-        if !rest.is_empty() {
-            self.give_back(&rest);
-        }
-        self.flush()?;
-        self.child.finish();
         Ok(())
     }
 
     /// Extracts a batch of deliveries, or as much of it as there is time for.
-    fn work(&mut self, deliveries: &[Delivery], feed: &Feed) -> Result<(), WorkerError> {
+    fn extract_all(&mut self, deliveries: &[Delivery], feed: &Feed) -> Result<(), WorkerError> {
         if self.holding.is_outlived_by(deliveries) {
-            self.discard();
+            let posts = self.holding.discard().len();
+            tracing::warn!(posts, "leases lost with the connection; the posts are delivered again");
         }
-        let began = Instant::now();
+        let mut spent = Duration::ZERO;
         for (done, delivery) in deliveries.iter().enumerate() {
-            if self.child.should_stop() {
-                self.give_back(&deliveries[done..]);
-                return Ok(());
+            let began = Instant::now();
+            let outcome = if self.child.should_stop() { Ok(false) } else { self.extract(delivery).map(|()| true) };
+            spent += began.elapsed();
+            if !matches!(outcome, Ok(true)) {
+                self.give_back(deliveries[done..].iter().map(|delivery| delivery.lease).collect());
+                return outcome.map(drop);
             }
-            self.extract(delivery)?;
             self.flush_if_due()?;
             self.child.beat();
         }
         if !deliveries.is_empty() {
-            let each = began.elapsed().as_secs_f64() / deliveries.len() as f64;
+            let each = spent.as_secs_f64() / deliveries.len() as f64;
             let items = (LEASE_WORK.as_secs_f64() / each.max(1e-9)).clamp(1.0, f64::from(LEASE_ITEMS_MAX));
             feed.ask_for(items as u32);
         }
@@ -145,30 +157,23 @@ impl Worker {
         let post = match Post::parse(&delivery.payload) {
             Ok(post) => post,
             // The edge parses with the same function, so this came in past it.
-            Err(error) => return self.bury(delivery, format!("not a post: {error}")),
+            Err(error) => return self.bury(delivery.lease, &delivery.id, format!("not a post: {error}")),
         };
-        match find(self.engine.as_mut(), &post) {
-            Some(mentions) => {
-                self.holding.add(delivery, &post, &mentions, self.settings.keep_mentions, Instant::now());
-                self.child.counters.items += 1;
-                self.child.counters.increments += mentions.len() as u64;
-                if self.careful > 0 {
-                    self.careful -= 1;
-                    self.flush()?;
-                }
-                Ok(())
-            }
-            None => {
-                // Its scratch space may be in any state now.
-                self.engine = open_engine(&self.settings)?;
-                self.bury(delivery, "the engine panicked on this post".to_owned())
-            }
+        if let Some(mentions) = find(self.engine.as_mut(), &post) {
+            self.holding.add(delivery, &post, &mentions, self.settings.keep_mentions, Instant::now());
+            self.child.counters.items += 1;
+            self.child.counters.increments += mentions.len() as u64;
+            return Ok(());
         }
+        // Buried first: a post that breaks the engine must not come back because the engine can't be made again.
+        self.bury(delivery.lease, &delivery.id, "the engine panicked on this post".to_owned())?;
+        self.engine = open_engine(&self.settings)?;
+        Ok(())
     }
 
     fn flush_if_due(&mut self) -> Result<(), WorkerError> {
         let is_late = self.holding.due_at(self.settings.flush_interval).is_some_and(|due| Instant::now() >= due);
-        if is_late || self.holding.is_full(self.settings.flush_posts) {
+        if is_late || self.holding.is_full(self.posts_max) {
             self.flush()?;
         }
         Ok(())
@@ -181,40 +186,60 @@ impl Worker {
         }
         let (leases, outputs) = self.holding.take()?;
         loop {
-            let settled = self.client.settle(POSTS, leases.clone(), Some(outputs.clone()));
-            match self.runtime.block_on(settled) {
+            match self.settle(&leases, &outputs) {
                 Ok(()) => {
                     self.child.counters.flushes += 1;
+                    self.posts_max = self.posts_max.saturating_mul(2).min(self.settings.flush_posts);
                     return Ok(());
                 }
                 Err(QueueError::LeaseLost | QueueError::Disconnected(_)) => {
                     tracing::warn!(posts = leases.len(), "leases lost; the posts are delivered again");
                     return Ok(());
                 }
-                Err(QueueError::TooLarge { bytes, max }) if leases.len() == 1 => {
-                    let reason = format!("what was found in it has {bytes} bytes, one settlement takes {max}");
-                    self.child.counters.buried += 1;
-                    self.runtime.block_on(self.client.bury(POSTS, leases[0], reason))?;
-                    return Ok(());
-                }
-                Err(QueueError::TooLarge { .. }) => {
-                    self.careful = leases.len();
-                    self.runtime.block_on(self.client.release(POSTS, leases))?;
-                    return Ok(());
-                }
+                Err(QueueError::TooLarge { bytes, max }) => match leases[..] {
+                    [lease] => {
+                        let id = outputs.items.first().map_or("", |item| item.id.as_str());
+                        let reason = format!("what was found in it has {bytes} bytes, one settlement takes {max}");
+                        return self.bury(lease, id, reason);
+                    }
+                    // Together they are too much; in smaller flushes each of them fits, or is found.
+                    _ => {
+                        self.posts_max = (leases.len() / 4).max(1);
+                        tracing::warn!(bytes, max, posts_max = self.posts_max, "flush too large, trying smaller ones");
+                        self.give_back(leases);
+                        return Ok(());
+                    }
+                },
                 Err(error) if error.retryable() => {
                     tracing::warn!(%error, "flush refused, trying again");
                     self.child.beat();
                     std::thread::sleep(FLUSH_RETRY);
                 }
-                Err(error) => return Err(error.into()),
+                Err(error) => {
+                    self.give_back(leases);
+                    return Err(error.into());
+                }
             }
         }
     }
 
-    fn bury(&mut self, delivery: &Delivery, reason: String) -> Result<(), WorkerError> {
-        tracing::warn!(id = delivery.id, reason, "post goes to the dead letters");
-        match self.runtime.block_on(self.client.bury(POSTS, delivery.lease, reason)) {
+    /// One try to settle. Beats while it waits: a slow disk is not a stuck worker.
+    fn settle(&mut self, leases: &[LeaseId], outputs: &Outputs) -> Result<(), QueueError> {
+        let Worker { runtime, client, child, .. } = self;
+        runtime.block_on(async {
+            let mut settled = client.settle(POSTS, leases.to_vec(), Some(outputs.clone()));
+            loop {
+                match tokio::time::timeout(BEAT, settled.as_mut()).await {
+                    Ok(outcome) => return outcome,
+                    Err(_) => child.beat(),
+                }
+            }
+        })
+    }
+
+    fn bury(&mut self, lease: LeaseId, id: &str, reason: String) -> Result<(), WorkerError> {
+        tracing::warn!(id, reason, "post goes to the dead letters");
+        match self.runtime.block_on(self.client.bury(POSTS, lease, reason)) {
             Ok(()) => self.child.counters.buried += 1,
             // It is delivered again, and buried then.
             Err(QueueError::LeaseLost | QueueError::Disconnected(_)) => {}
@@ -223,14 +248,11 @@ impl Worker {
         Ok(())
     }
 
-    fn discard(&mut self) {
-        let posts = self.holding.discard();
-        tracing::warn!(posts, "leases lost with the connection; the posts are delivered again");
-    }
-
-    /// Gives unfinished deliveries back. If that fails, the end of the connection does it.
-    fn give_back(&mut self, deliveries: &[Delivery]) {
-        let leases = deliveries.iter().map(|delivery| delivery.lease).collect();
+    /// Gives leases back. If that fails, the end of the connection does it.
+    fn give_back(&mut self, leases: Vec<LeaseId>) {
+        if leases.is_empty() {
+            return;
+        }
         if let Err(error) = self.runtime.block_on(self.client.release(POSTS, leases)) {
             tracing::debug!(%error, "leases not given back");
         }

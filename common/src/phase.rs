@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
-    /// The log is being read, or no worker or saver is ready yet.
+    /// The log is being read, or there is no worker or no saver that has been ready yet.
     Starting,
     /// Posts are taken, extracted and saved.
     Running,

@@ -12,7 +12,6 @@ use crate::post::{Post, publication_key};
 pub struct Tally {
     publications: HashMap<String, Sums>,
     posts: Vec<KeptPost>,
-    mentions: u64,
     bytes: usize,
 }
 
@@ -31,7 +30,6 @@ impl Tally {
     /// Adds one post and what was found in it. With `keep`, the post's mentions are kept as well.
     pub fn add(&mut self, id: &str, post: &Post<'_>, mentions: &[Mention<'_>], keep: bool) {
         let key = publication_key(&post.publication);
-        self.mentions += mentions.len() as u64;
         if keep {
             self.keep(id, &key, post, mentions);
         }
@@ -84,18 +82,13 @@ impl Tally {
         self.publications.is_empty()
     }
 
-    /// Mentions added, repeats included.
-    pub fn mentions(&self) -> u64 {
-        self.mentions
-    }
-
     /// About how many bytes the flush will have as JSON: a reason to flush early.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
 
     /// Cuts the tally into batches of at most `increments_max` counters and about `bytes_max` bytes, each of which one
-    /// store transaction takes. The cut depends on nothing but the sums: publications, labels and entities go in order,
+    /// store transaction takes. A kept post is never split, so one with more mentions is a batch of its own. The cut depends on nothing but the sums: publications, labels and entities go in order,
     /// kept posts follow. Batch `n` of the flush has the id `{flush_id}-{n}`.
     pub fn into_batches(self, flush_id: &str, increments_max: usize, bytes_max: usize) -> Vec<Batch> {
         let mut cut = Cut { flush_id, increments_max, bytes_max, ..Cut::default() };

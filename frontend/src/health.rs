@@ -34,11 +34,21 @@ struct NotReady {
 /// Whether posts that are sent here get anywhere: the queue answers, and the pipeline runs.
 pub async fn readyz(State(edge): State<Arc<Edge>>) -> Response {
     let reason = match edge.stats().await {
-        Ok(stats) if stats.phase == Phase::Running.name() => return Json(json!({"status": "ready"})).into_response(),
-        Ok(stats) => format!("the pipeline is in phase {:?}", stats.phase),
+        Ok(stats) if stats.phase != Phase::Running.name() => format!("the pipeline is in phase {:?}", stats.phase),
+        Ok(stats) => match degraded(&stats) {
+            None => return Json(json!({"status": "ready"})).into_response(),
+            Some(names) => format!("in a crash loop: {names}"),
+        },
         Err(error) => error.message,
     };
     let message = format!("not ready: {reason}; wait, and see the log of the backend");
     let code = Code::NotReady;
     code.respond(NotReady { code: code.name(), message, retryable: code.retryable(), reasons: vec![reason] })
+}
+
+/// Who of the workers and savers dies again and again, as the supervisor reports it; none if all is well.
+fn degraded(stats: &Stats) -> Option<String> {
+    let names = stats.annex.get("degraded")?.as_array()?;
+    let names: Vec<_> = names.iter().filter_map(|name| name.as_str()).collect();
+    (!names.is_empty()).then(|| names.join(", "))
 }

@@ -10,6 +10,8 @@ use ureq::{Agent, Body, Error, Timeout};
 use crate::answer::Reply;
 use crate::error::LoadError;
 
+/// Longer than this, and it is not ready.
+const READY_WITHIN: Duration = Duration::from_secs(2);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// For each of sending a request, waiting for its answer and reading that. An answer waits for a disk, and for those
 /// who came before.
@@ -86,9 +88,10 @@ impl Desk {
         Ok(Desk { agent: config.new_agent(), url: url.trim_end_matches('/').to_owned() })
     }
 
-    /// Whether it takes posts now.
+    /// Whether it takes posts now, and says so soon.
     fn is_ready(&self) -> bool {
-        let answer = self.agent.get(format!("{}/readyz", self.url)).call();
+        let request = self.agent.get(format!("{}/readyz", self.url));
+        let answer = request.config().timeout_global(Some(READY_WITHIN)).build().call();
         answer.is_ok_and(|answer| answer.status() == 200)
     }
 

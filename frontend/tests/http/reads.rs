@@ -61,6 +61,19 @@ fn a_store_that_is_not_there_yet_is_worth_another_try() {
 }
 
 #[test]
+fn a_worker_in_a_crash_loop_turns_readiness_red() {
+    let edge = Edge::start();
+    let report = |degraded| {
+        edge.queue.with(|state| state.annex.insert("degraded".into(), degraded));
+        edge.get("/readyz")
+    };
+    assert_eq!(report(serde_json::json!([])).status, 200);
+    let reply = report(serde_json::json!(["worker 3"]));
+    assert_eq!((reply.status, reply.code()), (503, "not_ready"));
+    assert!(reply.json["reasons"][0].as_str().expect("a reason").contains("worker 3"));
+}
+
+#[test]
 fn readiness_follows_the_pipeline_and_liveness_does_not() {
     let edge = Edge::start();
     assert_eq!(edge.get("/readyz").status, 200);

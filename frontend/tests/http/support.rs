@@ -28,6 +28,7 @@ pub struct MemoryState {
     pub room: usize,
     pub failure: Option<QueueError>,
     pub phase: String,
+    pub annex: serde_json::Map<String, serde_json::Value>,
     pub put_takes: Duration,
     ids: HashSet<String>,
 }
@@ -43,6 +44,7 @@ impl MemoryQueue {
             room: usize::MAX,
             failure: None,
             phase: Phase::Running.name().to_owned(),
+            annex: serde_json::Map::new(),
             put_takes: Duration::ZERO,
             ids: HashSet::new(),
         })))
@@ -102,7 +104,8 @@ impl Queue for MemoryQueue {
             Some(error @ QueueError::Disconnected(_)) => Err(error.clone()),
             _ => {
                 let posts = QueueStats { ready: state.items.len() as u64, ..QueueStats::default() };
-                Ok(Stats { phase: state.phase.clone(), queues: [("posts".into(), posts)].into(), ..Stats::default() })
+                let (phase, annex) = (state.phase.clone(), state.annex.clone());
+                Ok(Stats { phase, annex, queues: [("posts".into(), posts)].into(), ..Stats::default() })
             }
         })
     }

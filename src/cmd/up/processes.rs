@@ -16,6 +16,9 @@ use crate::failure::Failure;
 /// How long the frontend may take to answer what is in flight.
 const FRONTEND_STOP_MAX: Duration = Duration::from_secs(30);
 
+/// Pause between the two signals that cut the draining short.
+const SECOND_SIGNAL: Duration = Duration::from_millis(300);
+
 /// CPU-seconds, user and system, of a process and all it started.
 pub(super) type CpuSeconds = (&'static str, f64);
 
@@ -53,11 +56,11 @@ impl Processes {
         frontend.push(format!("--queue={}", backend::host::socket(data_dir)));
         frontend.push(format!("--address-file={}", address_file.display()));
 
-        let backend = Process::start("backend", &backend)?;
+        let mut backend = Process::start("backend", &backend)?;
         let frontend = match Process::start("frontend", &frontend) {
             Ok(frontend) => frontend,
             Err(failure) => {
-                backend.signal(Signal::SIGTERM);
+                backend.end(FRONTEND_STOP_MAX, || true);
                 return Err(failure);
             }
         };
@@ -101,52 +104,32 @@ impl Processes {
         Ok(())
     }
 
-    /// Stops the frontend, then the backend, which drains. `again` says whether another signal has come, which is
-    /// passed on: the backend then skips the draining. Returns what each has cost, this
-    /// process, the client, included.
+    /// Stops the frontend, then the backend, which drains. `again` says whether another signal has come, which makes the
+    /// backend skip the draining. Returns what each has cost, this process, the client, included.
     pub(super) fn stop(
         mut self,
         drain_timeout: Duration,
         mut again: impl FnMut() -> bool,
     ) -> Result<Vec<CpuSeconds>, Failure> {
         let mut cpu = Vec::new();
-        let mut failure = None;
+        let mut failures = Vec::new();
+        let mut hurried = false;
         let backend_max = drain_timeout + 3 * GRACE;
         for (process, patience) in [(&mut self.frontend, FRONTEND_STOP_MAX), (&mut self.backend, backend_max)] {
             let before = cpu_seconds(UsageWho::RUSAGE_CHILDREN);
-            let was_ended = process.poll().is_some();
-            process.signal(Signal::SIGTERM);
-            let deadline = Instant::now() + patience;
-            let status = loop {
-                if let Some(status) = process.poll() {
-                    break Some(status);
-                }
-                if Instant::now() > deadline {
-                    break None;
-                }
-                if again() {
-                    process.signal(Signal::SIGTERM);
-                }
-                std::thread::sleep(TICK);
-            };
+            failures.extend(process.end(patience, || {
+                hurried |= again();
+                hurried
+            }));
             cpu.push((process.name, cpu_seconds(UsageWho::RUSAGE_CHILDREN) - before));
-            match status {
-                Some(status) if status.success() || was_ended => {}
-                Some(status) => failure = Some(format!("the {} ended badly ({status})", process.name)),
-                None => {
-                    process.signal(Signal::SIGKILL);
-                    failure = Some(format!("the {} did not stop in time and was killed", process.name));
-                }
-            }
         }
         cpu.push(("client", cpu_seconds(UsageWho::RUSAGE_SELF)));
         let _ = std::fs::remove_file(&self.address_file);
-        match failure {
-            Some(failure) => {
-                Err(Failure::new(failure + "; what was accepted is on disk and is resumed by the next start"))
-            }
-            None => Ok(cpu),
+        if failures.is_empty() {
+            return Ok(cpu);
         }
+        let failures = failures.join("; ");
+        Err(Failure::new(format!("{failures}; what was accepted is on disk and is resumed by the next start")))
     }
 }
 
@@ -163,6 +146,33 @@ impl Process {
             .spawn()
             .map_err(|error| Failure::new(format!("can't start {}: {error}", program.display())))?;
         Ok(Process { name, child, ended: None })
+    }
+
+    /// Has the process end, waits for that, and says if it did not end well. Once `hurried` says so, it is signalled a
+    /// second time.
+    fn end(&mut self, patience: Duration, mut hurried: impl FnMut() -> bool) -> Option<String> {
+        if self.poll().is_some() {
+            return None;
+        }
+        self.signal(Signal::SIGTERM);
+        let began = Instant::now();
+        let mut is_second_due = true;
+        loop {
+            if let Some(status) = self.poll() {
+                return (!status.success()).then(|| format!("the {} ended badly ({status})", self.name));
+            }
+            if began.elapsed() > patience {
+                let _ = self.child.kill();
+                self.ended = self.child.wait().ok();
+                return Some(format!("the {} did not stop in time and was killed", self.name));
+            }
+            // Not at once: two signals of one kind that come together are one.
+            if is_second_due && hurried() && began.elapsed() > SECOND_SIGNAL {
+                is_second_due = false;
+                self.signal(Signal::SIGTERM);
+            }
+            std::thread::sleep(TICK);
+        }
     }
 
     fn poll(&mut self) -> Option<ExitStatus> {
