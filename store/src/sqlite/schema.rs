@@ -113,10 +113,12 @@ fn prepare(connection: &mut Connection) -> rusqlite::Result<()> {
 
 /// Finds out whether a file is ours and of a version that this program knows.
 pub fn inspect(connection: &Connection, path: &Path) -> Result<Found, StoreError> {
-    let read = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
     let read = || -> rusqlite::Result<(i64, i64, i64)> {
-        let tables = read("SELECT count(*) FROM sqlite_schema")?;
-        Ok((tables, read("PRAGMA application_id")?, read("PRAGMA user_version")?))
+        // One transaction, so that all three are of the same moment: another process may be making the tables.
+        let transaction = connection.unchecked_transaction()?;
+        let number = |sql: &str| transaction.query_row(sql, [], |row| row.get(0));
+        let tables = number("SELECT count(*) FROM sqlite_schema")?;
+        Ok((tables, number("PRAGMA application_id")?, number("PRAGMA user_version")?))
     };
     let (tables, application, version) = read().map_err(|error| store_error(&error, path))?;
     match (tables, application, version) {
