@@ -5,7 +5,6 @@
 //! held is delivered again, and nothing it counted has been stored.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -72,7 +71,7 @@ pub fn run(child: Child, settings: WorkerSettings, client: Client, runtime: Runt
 }
 
 fn open_engine(settings: &WorkerSettings) -> Result<Box<dyn Engine>, entities::EngineError> {
-    entities::open(&settings.engine, settings.model.as_ref().map(PathBuf::as_path))
+    entities::open(&settings.engine, settings.model.as_deref())
 }
 
 /// The mentions of a post; none if the engine panicked on it.

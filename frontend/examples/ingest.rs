@@ -3,7 +3,7 @@
 //! client's.
 
 #[path = "../tests/http/support.rs"]
-#[expect(dead_code, reason = "the tests need more of it")]
+#[expect(dead_code, clippy::panic, reason = "the tests need more of it, and panic when they fail")]
 mod support;
 
 use std::time::{Duration, Instant};
