@@ -7,7 +7,7 @@ use common::exit;
 use nix::sys::signal::Signal;
 use queue::Address;
 
-use super::shared::{DataDir, PipelineArgs, StoreArg};
+use super::shared::{DataArgs, PipelineArgs};
 use crate::failure::Failure;
 
 /// Arguments of `copydesk backend`.
@@ -19,7 +19,7 @@ SIGTERM or Ctrl-C drains: posts are refused, what is queued is finished, then ev
 A second one skips the draining; what is unfinished stays on disk and is resumed at the next start.")]
 pub struct Args {
     #[command(flatten)]
-    data_dir: DataDir,
+    data: DataArgs,
 
     /// Where the queue listens beside its Unix socket `DIR/queue.sock`: tcp://HOST:PORT, or `none`
     #[arg(long, value_name = "ADDR", env = "COPYDESK_QUEUE_LISTEN", default_value = "tcp://127.0.0.1:50000")]
@@ -28,9 +28,6 @@ pub struct Args {
     /// File with the secret that both sides of the queue share; needed where others can reach the queue
     #[arg(long, value_name = "FILE", env = "COPYDESK_QUEUE_SECRET_FILE")]
     queue_secret_file: Option<PathBuf>,
-
-    #[command(flatten)]
-    store: StoreArg,
 
     #[command(flatten)]
     pipeline: PipelineArgs,
@@ -50,11 +47,11 @@ pub fn run(args: Args) -> Result<(), Failure> {
         secret_file: args.queue_secret_file,
         workers: args.pipeline.workers(),
         savers: args.pipeline.savers,
-        store: args.store.store,
+        store: args.data.store,
         worker: args.pipeline.worker_settings(),
         drain_timeout: args.pipeline.drain_timeout,
         max_deliveries: args.pipeline.max_deliveries,
-        data_dir: args.data_dir.data_dir,
+        data_dir: args.data.data_dir,
         program: std::env::current_exe().map_err(Failure::new)?,
     };
     backend::host::run(settings).map_err(|error| match &error {

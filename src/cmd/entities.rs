@@ -1,9 +1,9 @@
 //! `copydesk entities`: what the store holds: entities and how often they were mentioned.
 
-use store::{Filter, Target};
+use store::Filter;
 
 use super::output::{print, table};
-use super::shared::{DataDir, StoreArg};
+use super::shared::DataArgs;
 use crate::failure::Failure;
 
 /// Arguments of `copydesk entities`.
@@ -30,15 +30,12 @@ pub struct Args {
     json: bool,
 
     #[command(flatten)]
-    data_dir: DataDir,
-
-    #[command(flatten)]
-    store: StoreArg,
+    data: DataArgs,
 }
 
 /// Runs the command.
 pub fn run(args: Args) -> Result<(), Failure> {
-    let target = Target::parse(&args.store.store, &args.data_dir.data_dir).map_err(Failure::settings)?;
+    let target = args.data.target()?;
     let filter = Filter { publication: args.publication, label: args.label, top: args.top };
     let counters = target.reader().and_then(|mut reader| reader.entities(&filter)).map_err(Failure::new)?;
     if args.json {

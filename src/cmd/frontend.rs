@@ -11,10 +11,9 @@ use nix::sys::signal::Signal;
 use queue::{Address, Client, ClientSettings, Secret};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
-use store::Target;
 use tokio::sync::watch;
 
-use super::shared::{DataDir, StoreArg};
+use super::shared::DataArgs;
 use crate::failure::Failure;
 
 /// How long a put waits for a backend that is away, which is what a restart of it takes; after that it is a 503.
@@ -41,10 +40,7 @@ pub struct Args {
     queue_secret_file: Option<PathBuf>,
 
     #[command(flatten)]
-    data_dir: DataDir,
-
-    #[command(flatten)]
-    store: StoreArg,
+    data: DataArgs,
 
     /// Threads that serve
     #[arg(long, value_name = "N", env = "COPYDESK_FRONTEND_THREADS", default_value_t = 2)]
@@ -65,8 +61,8 @@ pub fn run(args: Args) -> Result<(), Failure> {
     if let Some(parent) = args.parent {
         backend::child::die_with_parent(parent, Signal::SIGTERM).map_err(Failure::new)?;
     }
-    let data_dir = &args.data_dir.data_dir;
-    let target = Target::parse(&args.store.store, data_dir).map_err(Failure::settings)?;
+    let data_dir = &args.data.data_dir;
+    let target = args.data.target()?;
     let secret = args.queue_secret_file.as_ref().map(Secret::from_file).transpose().map_err(Failure::settings)?;
     let address = args.queue.unwrap_or_else(|| backend::host::socket(data_dir));
     let stops = stops().map_err(Failure::new)?;

@@ -21,7 +21,7 @@ pub(super) fn print(text: &str) -> Result<(), Failure> {
 /// Rows below a header. The first column holds numbers and is set to the right, the others to the left.
 pub(super) fn table<const N: usize>(header: [&str; N], rows: impl IntoIterator<Item = [String; N]>) -> String {
     let mut cells = vec![header.map(str::to_owned)];
-    cells.extend(rows.into_iter().map(|row| row.map(|text| cell(&text))));
+    cells.extend(rows.into_iter().map(|row| row.map(|text| cell(&text, CELL_MAX))));
     let width = |column: usize| cells.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
     let widths: [usize; N] = std::array::from_fn(width);
     let line = |row: &[String; N]| {
@@ -35,10 +35,10 @@ pub(super) fn table<const N: usize>(header: [&str; N], rows: impl IntoIterator<I
     cells.iter().map(line).collect()
 }
 
-/// Names come from strangers' articles: what could command a terminal is not printed.
-fn cell(text: &str) -> String {
-    let is_long = text.chars().nth(CELL_MAX).is_some();
-    let kept = text.chars().take(if is_long { CELL_MAX - 1 } else { CELL_MAX });
+/// A text that fits a column. Names come from strangers' articles: what could command a terminal is not printed.
+pub(super) fn cell(text: &str, chars_max: usize) -> String {
+    let is_long = text.chars().nth(chars_max).is_some();
+    let kept = text.chars().take(if is_long { chars_max - 1 } else { chars_max });
     let shown = kept.map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c });
     shown.chain(is_long.then_some('…')).collect()
 }
@@ -55,8 +55,8 @@ mod tests {
 
     #[test]
     fn no_name_commands_the_terminal_or_fills_it() {
-        assert_eq!(cell("a\u{1b}[2J\nb\u{9b}"), "a\u{fffd}[2J\u{fffd}b\u{fffd}");
-        assert_eq!(cell(&"ü".repeat(61)), "ü".repeat(59) + "…");
-        assert_eq!(cell(&"ü".repeat(60)), "ü".repeat(60));
+        assert_eq!(cell("a\u{1b}[2J\nb\u{9b}", CELL_MAX), "a\u{fffd}[2J\u{fffd}b\u{fffd}");
+        assert_eq!(cell(&"ü".repeat(61), CELL_MAX), "ü".repeat(59) + "…");
+        assert_eq!(cell(&"ü".repeat(60), CELL_MAX), "ü".repeat(60));
     }
 }

@@ -1,9 +1,7 @@
 //! `copydesk publications`: what the store holds: publications and their articles.
 
-use store::Target;
-
 use super::output::{print, table};
-use super::shared::{DataDir, StoreArg};
+use super::shared::DataArgs;
 use crate::failure::Failure;
 
 /// Arguments of `copydesk publications`.
@@ -16,15 +14,12 @@ pub struct Args {
     json: bool,
 
     #[command(flatten)]
-    data_dir: DataDir,
-
-    #[command(flatten)]
-    store: StoreArg,
+    data: DataArgs,
 }
 
 /// Runs the command.
 pub fn run(args: Args) -> Result<(), Failure> {
-    let target = Target::parse(&args.store.store, &args.data_dir.data_dir).map_err(Failure::settings)?;
+    let target = args.data.target()?;
     let publications = target.reader().and_then(|mut reader| reader.publications()).map_err(Failure::new)?;
     if args.json {
         return print(&(serde_json::to_string(&publications).map_err(Failure::new)? + "\n"));

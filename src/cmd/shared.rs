@@ -4,18 +4,17 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use backend::control::WorkerSettings;
+use store::Target;
+
+use crate::failure::Failure;
 
 /// Where the data is.
 #[derive(clap::Args, Debug, Clone)]
-pub struct DataDir {
+pub struct DataArgs {
     /// Directory of the queue's log and of the default store
     #[arg(long, value_name = "DIR", env = "COPYDESK_DATA_DIR", default_value = "copydesk-data")]
     pub data_dir: PathBuf,
-}
 
-/// Which store.
-#[derive(clap::Args, Debug, Clone)]
-pub struct StoreArg {
     /// Where counters go: `sqlite` (a file in the data directory), `sqlite:PATH`, or `none`
     #[arg(long, value_name = "STORE", env = "COPYDESK_STORE", default_value = "sqlite")]
     pub store: String,
@@ -31,6 +30,13 @@ pub struct EngineArgs {
     /// Weights made by `copydesk train`, instead of those that ship
     #[arg(long, value_name = "FILE", env = "COPYDESK_MODEL")]
     pub model: Option<PathBuf>,
+}
+
+impl DataArgs {
+    /// The store, which is not opened yet.
+    pub fn target(&self) -> Result<Target, Failure> {
+        Target::parse(&self.store, &self.data_dir).map_err(Failure::settings)
+    }
 }
 
 /// How many processes there are, and how they work.

@@ -20,7 +20,8 @@ use signal_hook::iterator::Signals;
 
 use self::processes::Processes;
 use self::summary::Summary;
-use super::shared::{DataDir, PipelineArgs, StoreArg};
+use super::output::print;
+use super::shared::{DataArgs, PipelineArgs};
 use crate::failure::Failure;
 
 /// How often the processes are looked after.
@@ -39,14 +40,11 @@ pub struct Args {
     files: Vec<PathBuf>,
 
     #[command(flatten)]
-    data_dir: DataDir,
+    data: DataArgs,
 
     /// Where HTTP is served; port 0 takes a free one
     #[arg(long, value_name = "ADDR", env = "COPYDESK_LISTEN", default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
-
-    #[command(flatten)]
-    store: StoreArg,
 
     #[command(flatten)]
     pipeline: PipelineArgs,
@@ -83,7 +81,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let cpu = stopped?;
     let Some(summary) = summary else { return Ok(()) };
     if args.json {
-        println!("{}", summary.to_json(&cpu));
+        print(&(summary.to_json(&cpu) + "\n"))?;
     }
     match summary.rejected() {
         0 => Ok(()),
@@ -109,7 +107,7 @@ fn serve(
         let seconds = started.elapsed().as_secs_f64();
         let counted = Summary::read(args, loaded.map_err(Failure::new)?, seconds)?;
         if !args.json {
-            print!("{}", counted.to_table());
+            print(&counted.to_table())?;
         }
         summary = Some(counted);
     }
@@ -117,7 +115,7 @@ fn serve(
         return Ok(summary);
     }
     if let (Some(summary), true) = (&summary, args.json) {
-        println!("{}", summary.to_json(&[]));
+        print(&(summary.to_json(&[]) + "\n"))?;
     }
     eprintln!("Serving on {url}  (Ctrl-C stops; try: curl {url}/v1/publications)");
     while !has_signal(events) {

@@ -38,14 +38,14 @@ struct Process {
 impl Processes {
     /// Starts both; the frontend waits for the backend by itself.
     pub(super) fn start(args: &Args) -> Result<Processes, Failure> {
-        let data_dir = &args.data_dir.data_dir;
+        let data_dir = &args.data.data_dir;
         std::fs::create_dir_all(data_dir).map_err(|error| {
             Failure::settings(format!("can't make the data directory {}: {error}", data_dir.display()))
         })?;
         let address_file = data_dir.join("http.address");
         // What an earlier run left here would be taken for this run's answer.
         let _ = std::fs::remove_file(&address_file);
-        let mut common = vec![format!("--data-dir={}", data_dir.display()), format!("--store={}", args.store.store)];
+        let mut common = vec![format!("--data-dir={}", data_dir.display()), format!("--store={}", args.data.store)];
         common.push(format!("--parent={}", std::process::id()));
 
         let mut backend = common.clone();

@@ -3,10 +3,11 @@
 use std::fmt::Write;
 
 use serde_json::{Map, json};
-use store::{Overview, StoreError, Target};
+use store::{Overview, StoreError};
 
 use super::Args;
 use super::processes::CpuSeconds;
+use crate::cmd::output::cell;
 use crate::failure::Failure;
 
 /// Entities shown per label.
@@ -26,8 +27,7 @@ pub(super) struct Summary {
 impl Summary {
     /// Reads what the store holds now.
     pub(super) fn read(args: &Args, load: load::Summary, seconds: f64) -> Result<Summary, Failure> {
-        let target = Target::parse(&args.store.store, &args.data_dir.data_dir).map_err(Failure::settings)?;
-        let store = match target.reader() {
+        let store = match args.data.target()?.reader() {
             Ok(mut reader) => Some(reader.overview(TOP).map_err(Failure::new)?),
             Err(StoreError::Absent(_)) => None,
             Err(error) => return Err(Failure::new(error)),
@@ -87,7 +87,9 @@ impl Summary {
         for row in 0..TOP {
             let mut line = String::new();
             for leaders in store.leaders.values() {
-                let cell = leaders.get(row).map(|leader| format!("{:>5}  {}", leader.count, shorten(&leader.entity)));
+                let cell = leaders
+                    .get(row)
+                    .map(|leader| format!("{:>5}  {}", leader.count, cell(&leader.entity, ENTITY_WIDTH)));
                 let _ = write!(line, "{:<width$}", cell.unwrap_or_default(), width = ENTITY_WIDTH + 8);
             }
             if !line.trim().is_empty() {
@@ -96,13 +98,6 @@ impl Summary {
         }
         text + "\n"
     }
-}
-
-fn shorten(entity: &str) -> String {
-    if entity.chars().count() <= ENTITY_WIDTH {
-        return entity.to_owned();
-    }
-    entity.chars().take(ENTITY_WIDTH - 1).chain(['…']).collect()
 }
 
 fn round(number: f64) -> f64 {
