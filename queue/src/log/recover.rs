@@ -211,9 +211,10 @@ impl Recoverer<'_> {
                 return Ok(None);
             }
         };
+        let next = self.next_frame.unwrap_or(0);
         let mut bytes = size;
         if is_last {
-            bytes = scan(file.as_ref(), seed, &mut |_| {}).map_err(failed)?;
+            bytes = scan(file.as_ref(), seed, next, &mut |_| {}).map_err(failed)?;
             if bytes < size {
                 self.recovery.torn_bytes += size - bytes;
                 file.truncate(bytes).map_err(failed)?;
@@ -222,7 +223,7 @@ impl Recoverer<'_> {
         self.recovery.segments += 1;
         self.recovery.bytes += bytes;
         self.core.segment_grew(number, &file, bytes);
-        scan(file.as_ref(), seed, &mut |found| match found {
+        scan(file.as_ref(), seed, next, &mut |found| match found {
             Found::Damage { at, bytes, what } => self.damage(number, at, bytes, what.to_owned()),
             Found::Frame { number: frame, record, area_at, area, damaged, at } => {
                 self.check_frame_number(frame, number, at);

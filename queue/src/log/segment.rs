@@ -91,21 +91,29 @@ pub(crate) enum Found<'a> {
     Damage { at: u64, bytes: u64, what: &'static str },
 }
 
-/// Reads the frames of a segment in order, and returns where the last sound one ends.
-pub(crate) fn scan(file: &dyn SegmentFile, seed: u32, visit: &mut dyn FnMut(Found<'_>)) -> io::Result<u64> {
+/// Reads the frames of a segment in order, and returns where the last sound one ends. Frames with numbers below `next`,
+/// or below one before them, are none: they are copies, put by somebody as a payload.
+pub(crate) fn scan(
+    file: &dyn SegmentFile,
+    seed: u32,
+    mut next: u64,
+    visit: &mut dyn FnMut(Found<'_>),
+) -> io::Result<u64> {
     let size = file.size()?;
     let mut at = PREAMBLE as u64;
     let mut sound_end = at;
     let mut body = Vec::new();
     while at < size {
-        let header = read_header(file, seed, at, size)?.filter(|header| at + header.frame_len() <= size);
+        let header = read_header(file, seed, at, size)?
+            .filter(|header| header.number >= next && at + header.frame_len() <= size);
         let Some(header) = header else {
-            let next = find_header(file, seed, at + 1, size)?.unwrap_or(size);
-            visit(Found::Damage { at, bytes: next - at, what: "no frame can be read here" });
-            at = next;
+            let found = find_header(file, seed, next, at + 1, size)?.unwrap_or(size);
+            visit(Found::Damage { at, bytes: found - at, what: "no frame can be read here" });
+            at = found;
             continue;
         };
         let frame_end = at + header.frame_len();
+        next = header.number + 1;
         let meta_len = header.meta_len as usize;
         body.resize(meta_len + header.area_len as usize, 0);
         file.read_at(&mut body, at + HEADER as u64)?;
@@ -148,7 +156,7 @@ fn read_header(file: &dyn SegmentFile, seed: u32, at: u64, size: u64) -> io::Res
 }
 
 /// Where the next readable header is, at `from` or after.
-fn find_header(file: &dyn SegmentFile, seed: u32, from: u64, size: u64) -> io::Result<Option<u64>> {
+fn find_header(file: &dyn SegmentFile, seed: u32, next: u64, from: u64, size: u64) -> io::Result<Option<u64>> {
     let mut at = from;
     let mut buffer = Vec::new();
     while at + HEADER as u64 <= size {
@@ -156,7 +164,8 @@ fn find_header(file: &dyn SegmentFile, seed: u32, from: u64, size: u64) -> io::R
         file.read_at(&mut buffer, at)?;
         for (offset, window) in buffer.windows(HEADER).enumerate() {
             let found = window.first_chunk::<HEADER>().filter(|bytes| bytes.starts_with(&MAGIC));
-            if found.is_some_and(|bytes| Header::decode(seed, bytes).is_some()) {
+            let header = found.and_then(|bytes| Header::decode(seed, bytes));
+            if header.is_some_and(|header| header.number >= next) {
                 return Ok(Some(at + offset as u64));
             }
         }

@@ -1,0 +1,11 @@
+//! What the queue promises, on real files and real sockets. Each test is named after its promise.
+
+mod duplicates;
+#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests are tests")]
+
+mod durability;
+mod leases;
+mod log;
+mod poison;
+mod support;
+mod wire;

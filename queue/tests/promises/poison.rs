@@ -1,0 +1,186 @@
+//! Consumers that die, and the items that kill them.
+
+use queue::*;
+
+use crate::support::*;
+
+/// A consumer's process is killed: its connection ends without a good-bye.
+async fn killed(running: &Running, queue: QueueId, items_max: u32) -> Vec<Delivery> {
+    // A runtime of its own, which goes away as a killed process does.
+    let settings = running.client_settings("victim");
+    tokio::task::spawn_blocking(move || {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let deliveries = runtime.block_on(async {
+            let client = Client::connect(settings).await.unwrap();
+            let deliveries = lease(&client, queue, items_max).await;
+            std::mem::forget(client);
+            deliveries
+        });
+        runtime.shutdown_background();
+        deliveries
+    })
+    .await
+    .unwrap()
+}
+
+#[tokio::test]
+async fn leases_of_a_dead_consumer_come_back_as_suspects() {
+    let dir = dir();
+    let running = start(settings(dir.path())).await;
+    let client = running.client("one").await;
+    client.put(POSTS, items(0..50)).await.unwrap();
+    let lost = killed(&running, POSTS, 40).await;
+    until("the dead consumer's leases are free", || running.counts("posts").leased == 0).await;
+    // One that holds something is asked to settle first.
+    let Leased::Items { deliveries, suspects: true } = client.lease(POSTS, want_soon(100)).await.unwrap() else {
+        panic!("no suspects")
+    };
+    assert_eq!((deliveries.len(), deliveries[0].attempt, ids(&deliveries)), (32, 2, ids(&lost)[..32].to_vec()));
+    // Nothing else until they are settled, although there is more.
+    assert_eq!(client.lease(POSTS, want(1)).await.unwrap(), Leased::Empty);
+    client.settle(POSTS, leases(&deliveries), None).await.unwrap();
+    assert_eq!(lease(&client, POSTS, 100).await.len(), 8);
+}
+
+#[tokio::test]
+async fn a_poison_item_is_found_and_takes_no_other_with_it() {
+    let dir = dir();
+    let running = start(settings(dir.path())).await;
+    let client = running.client("one").await;
+    client.put(POSTS, items(0..40)).await.unwrap();
+    let mut kills = 0;
+    let mut settled = Vec::new();
+    while !running.counts("posts").eq(&QueueStats { accepted: 40, settled: 39, ..QueueStats::default() }) {
+        assert!(kills < 10, "the poison item was not found");
+        // A worker that dies whenever it holds number 17.
+        let settings = running.client_settings("worker");
+        let survived = tokio::task::spawn_blocking(move || {
+            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+            let survived = runtime.block_on(async {
+                let client = Client::connect(settings).await.unwrap();
+                let mut settled = Vec::new();
+                loop {
+                    let wait = std::time::Duration::from_millis(300);
+                    match client.lease(POSTS, Want { wait, ..want(64) }).await.unwrap() {
+                        Leased::Items { deliveries, .. } if ids(&deliveries).contains(&"id-17") => {
+                            std::mem::forget(client);
+                            return (settled, true);
+                        }
+                        Leased::Items { deliveries, .. } => {
+                            client.settle(POSTS, leases(&deliveries), None).await.unwrap();
+                            settled.extend(deliveries.into_iter().map(|delivery| delivery.id));
+                        }
+                        _ => return (settled, false),
+                    }
+                }
+            });
+            runtime.shutdown_background();
+            survived
+        });
+        let (own, died) = survived.await.unwrap();
+        settled.extend(own);
+        kills += u32::from(died);
+        until("nobody holds anything", || running.counts("posts").leased == 0).await;
+    }
+    settled.sort();
+    settled.dedup();
+    assert_eq!((kills, settled.len()), (3, 39));
+    let letters = client.dead_letters(None, 10).await.unwrap();
+    assert_eq!((letters.len(), letters[0].id.as_str(), letters[0].attempts), (1, "id-17", 3));
+    assert!(letters[0].reason.contains("died 3 times"), "{}", letters[0].reason);
+    assert_eq!(&letters[0].payload[..], b"payload of 17");
+    // Somebody has a look, and lets it try again.
+    client.retry_dead(POSTS, letters[0].seq).await.unwrap();
+    assert_eq!(
+        client.retry_dead(POSTS, letters[0].seq).await.unwrap_err().to_string(),
+        "there is no dead letter 17 in queue 0"
+    );
+    let again = lease(&client, POSTS, 1).await;
+    assert_eq!((again[0].id.as_str(), again[0].attempt), ("id-17", 1));
+    client.bury(POSTS, again[0].lease, "still bad".to_owned()).await.unwrap();
+    client.drop_dead(POSTS, letters[0].seq).await.unwrap();
+    assert_eq!(running.manager.stats().dead_letters, 0);
+}
+
+#[tokio::test]
+async fn a_busy_consumer_is_asked_to_settle_so_that_suspects_do_not_wait_for_ever() {
+    let dir = dir();
+    let running = start(settings(dir.path())).await;
+    let client = running.client("one").await;
+    client.put(POSTS, items(0..10)).await.unwrap();
+    killed(&running, POSTS, 5).await;
+    until("the dead consumer's leases are free", || running.counts("posts").leased == 0).await;
+    let suspects = lease(&client, POSTS, 5).await;
+    let other = running.client("two").await;
+    let held = lease(&other, POSTS, 1).await;
+    client.release(POSTS, leases(&suspects)).await.unwrap();
+    // There is other work, but somebody has to take the suspects.
+    assert_eq!(other.lease(POSTS, want(1)).await.unwrap(), Leased::Flush);
+    other.settle(POSTS, leases(&held), None).await.unwrap();
+    assert!(matches!(other.lease(POSTS, want(9)).await.unwrap(), Leased::Items { suspects: true, .. }));
+}
+
+#[tokio::test]
+async fn failed_deliveries_are_remembered_across_starts() {
+    let dir = dir();
+    let running = start(settings(dir.path())).await;
+    let client = running.client("one").await;
+    client.put(POSTS, items(0..2)).await.unwrap();
+    killed(&running, POSTS, 1).await;
+    until("the lease is free", || running.counts("posts").leased == 0).await;
+    running.stop().await;
+    let running = start(settings(dir.path())).await;
+    let client = running.client("one").await;
+    let again = lease(&client, POSTS, 2).await;
+    assert_eq!((again.len(), again[0].id.as_str(), again[0].attempt), (1, "id-0", 2));
+}
+
+#[tokio::test]
+async fn a_good_bye_and_a_forgiving_manager_count_nothing() {
+    let dir = dir();
+    let running = start(settings(dir.path())).await;
+    let client = running.client("one").await;
+    client.put(POSTS, items(0..4)).await.unwrap();
+    let polite = running.client("polite").await;
+    lease(&polite, POSTS, 4).await;
+    polite.close().await;
+    assert_eq!(running.counts("posts").ready, 4);
+    running.manager.forgive();
+    killed(&running, POSTS, 4).await;
+    until("the leases are free", || running.counts("posts").ready == 4).await;
+    let again = lease(&client, POSTS, 4).await;
+    assert!(again.iter().all(|delivery| delivery.attempt == 1), "{again:?}");
+}
+
+#[tokio::test]
+async fn the_waiting_lease_of_a_dead_consumer_swallows_nothing() {
+    let dir = dir();
+    let running = start(settings(dir.path())).await;
+    let client = running.client("one").await;
+    // Its caller is gone, its connection is not: what comes for it is given back.
+    let impatient = running.client("impatient").await;
+    let waiting = impatient.lease(POSTS, want_soon(10));
+    assert!(tokio::time::timeout(std::time::Duration::from_millis(100), waiting).await.is_err());
+    // Its process is gone.
+    let settings = running.client_settings("victim");
+    tokio::task::spawn_blocking(move || {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        runtime.block_on(async {
+            let client = Client::connect(settings).await.unwrap();
+            let waiting = client.lease(POSTS, want_soon(10));
+            assert!(tokio::time::timeout(std::time::Duration::from_millis(100), waiting).await.is_err());
+            std::mem::forget(client);
+        });
+        runtime.shutdown_background();
+    })
+    .await
+    .unwrap();
+    client.put(POSTS, items(0..3)).await.unwrap();
+    let taken = lease(&client, POSTS, 10).await;
+    assert!(taken.iter().all(|delivery| delivery.attempt == 1), "{taken:?}");
+    let mut all: Vec<_> = ids(&taken).into_iter().map(str::to_owned).collect();
+    client.settle(POSTS, leases(&taken), None).await.unwrap();
+    until("what was given to nobody is back", || running.counts("posts").leased == 0).await;
+    all.extend(drain(&client, POSTS).await);
+    assert_eq!(all, ["id-0", "id-1", "id-2"]);
+}

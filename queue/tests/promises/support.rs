@@ -1,0 +1,139 @@
+//! A manager that serves in a directory of its own, and how to talk to it.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use queue::*;
+use tempfile::TempDir;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+/// How long a test waits for what must come.
+pub const SOON: Duration = Duration::from_secs(20);
+
+/// A manager and its server. Dropping it without [`Running::stop`] ends it like a crash would: nothing more is written.
+pub struct Running {
+    pub manager: Manager,
+    pub recovery: Recovery,
+    pub address: Address,
+    stop: oneshot::Sender<()>,
+    served: JoinHandle<()>,
+}
+
+/// Small segments, and bounds that no test meets by accident.
+pub fn settings(dir: &Path) -> ManagerSettings {
+    ManagerSettings { disk_free_min: 0, lease_timeout: Duration::from_secs(10), ..ManagerSettings::pipeline(dir) }
+}
+
+pub async fn start(settings: ManagerSettings) -> Running {
+    start_with(settings, None).await
+}
+
+pub async fn start_with(settings: ManagerSettings, secret: Option<Secret>) -> Running {
+    let dir = settings.dir.clone();
+    let (manager, recovery) = Manager::open(settings).unwrap();
+    let listener = Listener::bind(&Address::Unix(dir.join("queue.sock"))).await.unwrap();
+    let address = listener.address().clone();
+    let (stop, stopped) = oneshot::channel();
+    let served = tokio::spawn(serve(manager.clone(), vec![listener], secret, async {
+        let _ = stopped.await;
+    }));
+    Running { manager, recovery, address, stop, served }
+}
+
+impl Running {
+    /// A new connection.
+    pub async fn client(&self, name: &str) -> Client {
+        Client::connect(self.client_settings(name)).await.unwrap()
+    }
+
+    pub fn client_settings(&self, name: &str) -> ClientSettings {
+        let reconnect_for = Duration::from_secs(5);
+        ClientSettings { address: self.address.clone(), secret: None, name: name.to_owned(), reconnect_for }
+    }
+
+    /// Ends the server and closes the log.
+    pub async fn stop(self) {
+        let Running { manager, stop, served, .. } = self;
+        let _ = stop.send(());
+        served.await.unwrap();
+        drop(manager);
+    }
+
+    pub fn counts(&self, name: &str) -> QueueStats {
+        self.manager.stats().queues[name].clone()
+    }
+}
+
+pub fn dir() -> TempDir {
+    tempfile::tempdir().unwrap()
+}
+
+pub fn item(id: impl ToString, payload: impl Into<Vec<u8>>) -> Item {
+    Item { id: id.to_string(), payload: payload.into().into() }
+}
+
+/// Items whose payload says who they are.
+pub fn items(numbers: std::ops::Range<u32>) -> Vec<Item> {
+    numbers.map(|number| item(format!("id-{number}"), format!("payload of {number}"))).collect()
+}
+
+pub fn want(items_max: u32) -> Want {
+    Want { items_max, bytes_max: u32::MAX, wait: Duration::ZERO }
+}
+
+pub fn want_soon(items_max: u32) -> Want {
+    Want { wait: SOON, ..want(items_max) }
+}
+
+/// Leases what must be there.
+pub async fn lease(client: &Client, queue: QueueId, items_max: u32) -> Vec<Delivery> {
+    match client.lease(queue, want_soon(items_max)).await.unwrap() {
+        Leased::Items { deliveries, .. } => deliveries,
+        other => panic!("items were awaited, {other:?} came"),
+    }
+}
+
+pub fn ids(deliveries: &[Delivery]) -> Vec<&str> {
+    deliveries.iter().map(|delivery| delivery.id.as_str()).collect()
+}
+
+pub fn leases(deliveries: &[Delivery]) -> Vec<LeaseId> {
+    deliveries.iter().map(|delivery| delivery.lease).collect()
+}
+
+/// Takes everything out of a queue, and returns the ids in order.
+pub async fn drain(client: &Client, queue: QueueId) -> Vec<String> {
+    let mut all = Vec::new();
+    while let Leased::Items { deliveries, .. } = client.lease(queue, want(1000)).await.unwrap() {
+        all.extend(deliveries.iter().map(|delivery| delivery.id.clone()));
+        client.settle(queue, leases(&deliveries), None).await.unwrap();
+    }
+    all
+}
+
+/// Waits for a condition.
+pub async fn until(what: &str, mut condition: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !condition() {
+        assert!(began.elapsed() < SOON, "awaited in vain: {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// Files of the log with this extension, in order.
+pub fn files(dir: &Path, extension: &str) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    let mut files: Vec<_> = entries.filter(|path| path.extension().is_some_and(|is| is == extension)).collect();
+    files.sort();
+    files
+}
+
+/// A copy of the log's files in a new directory.
+pub fn copy(dir: &Path) -> TempDir {
+    let copy = self::dir();
+    for file in files(dir, "log").into_iter().chain(files(dir, "ids")) {
+        std::fs::copy(&file, copy.path().join(file.file_name().unwrap())).unwrap();
+    }
+    copy
+}
