@@ -1,9 +1,9 @@
 //! What the queue promises, on real files and real sockets. Each test is named after its promise.
 
-mod duplicates;
 #![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests are tests")]
 
 mod durability;
+mod duplicates;
 mod leases;
 mod log;
 mod poison;
