@@ -84,7 +84,8 @@ pub enum Leased {
     },
     /// Nothing came within the wait.
     Empty,
-    /// The queue is closed and has nothing ready, but this session still holds leases: settle them, then lease again.
+    /// This session must settle what it holds, then lease again: the queue is closed and has nothing ready, or it is this
+    /// consumer's turn to take suspects, which only one that holds nothing may have.
     Flush,
     /// The sentinel: the queue is closed and done, or has been stopped. There will be no more.
     Stop,

@@ -2,6 +2,7 @@
 
 use std::fs::{File, TryLockError};
 use std::io::{self, Read, Seek, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -120,7 +121,13 @@ impl Manager {
         });
         shared.check_space(&mut shared.core());
         let writer = Writer::new(Arc::clone(&shared), log);
-        let writer = std::thread::Builder::new().name("log-writer".to_owned()).spawn(move || writer.run());
+        let watched = Arc::clone(&shared);
+        let writer = std::thread::Builder::new().name("log-writer".to_owned()).spawn(move || {
+            // Whatever state a panic leaves behind: nothing is written from there.
+            if catch_unwind(AssertUnwindSafe(|| writer.run())).is_err() {
+                watched.fail(&io::Error::other("the log's writer panicked"));
+            }
+        });
         let writer = writer.map_err(|source| OpenError::Io { path: dir, source })?;
         let end = End { shared: Arc::clone(&shared), writer: Some(writer), _lock: lock };
         Ok((Manager { shared, _end: Arc::new(end) }, recovery))

@@ -142,6 +142,10 @@ impl Recoverer<'_> {
         for &number in segments.union(&ids) {
             // The last segment grows again from here on, so that its ids file, if a crash left one, is outdated.
             let known = if ids.contains(&number) && Some(number) != last { self.read_ids(number)? } else { None };
+            if known.is_none() && !segments.contains(&number) {
+                self.forget_damaged_ids(number)?;
+                continue;
+            }
             if let Some(known) = &known {
                 known.iter().for_each(|id| self.core.window.insert(*id));
                 ids_files.insert(number, known.len());
@@ -185,11 +189,13 @@ impl Recoverer<'_> {
         let file = self.disk.open(&ids_name(number)).map_err(failed)?;
         let mut bytes = vec![0; file.size().map_err(failed)? as usize];
         file.read_at(&mut bytes, 0).map_err(failed)?;
-        let ids = decode_ids(number, &bytes);
-        if ids.is_none() {
-            tracing::warn!(file = ids_name(number), "a file of remembered ids is damaged");
-        }
-        Ok(ids)
+        Ok(decode_ids(number, &bytes))
+    }
+
+    /// What is remembered of a segment that is gone can't be made again.
+    fn forget_damaged_ids(&mut self, number: u32) -> Result<(), RecoverError> {
+        self.record_damage(number, 0, 0, "the remembered ids of a removed segment".to_owned());
+        self.disk.remove(&ids_name(number)).map_err(|error| RecoverError::Io(ids_name(number), error))
     }
 
     /// Applies a segment's commands. Returns how to go on with it, if it can be continued.

@@ -2,8 +2,8 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests are tests")]
 
-mod durability;
 mod duplicates;
+mod durability;
 mod leases;
 mod log;
 mod poison;
