@@ -23,7 +23,7 @@ mod writer;
 pub use address::{Address, AddressError};
 pub use api::*;
 pub use client::{Client, ClientSettings};
-pub use log::disk::{Disk, SegmentFile};
+pub use log::disk::{Disk, RealDisk, SegmentFile};
 pub use log::recover::{Damage, Recovery};
 pub use manager::{Manager, OpenError};
 pub use secret::{Secret, SecretError};

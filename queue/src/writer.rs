@@ -67,8 +67,11 @@ impl Writer {
             let (mut bytes, mut count) = (size(&commands[0]), 1);
             if self.log.active.bytes > EMPTY_SEGMENT.min(segment_bytes / 2)
                 && self.log.active.bytes + bytes > segment_bytes
+                && let Err(error) = self.roll()
             {
-                self.roll()?;
+                // Those who wait are told with all the others.
+                self.shared.core().pending.splice(..0, commands);
+                return Err(error);
             }
             while let Some(next) = commands.get(count).map(size)
                 && bytes + next <= STEP_BYTES
@@ -81,7 +84,6 @@ impl Writer {
             let result = self.write(commands);
             commands = rest;
             if let Err(error) = result {
-                // Those after it wait too, and are told with all the others.
                 self.shared.core().pending.splice(..0, commands);
                 return Err(error);
             }

@@ -36,16 +36,17 @@ pub trait SegmentFile: Send + Sync + 'static {
     fn truncate(&self, len: u64) -> io::Result<()>;
 }
 
-/// The real one.
+/// A directory of the operating system.
 #[derive(Debug, Clone)]
-pub(crate) struct RealDisk {
+pub struct RealDisk {
     dir: PathBuf,
 }
 
 struct RealFile(File);
 
 impl RealDisk {
-    pub(crate) fn new(dir: &Path) -> RealDisk {
+    /// The directory itself must be there.
+    pub fn new(dir: &Path) -> RealDisk {
         RealDisk { dir: dir.to_owned() }
     }
 }

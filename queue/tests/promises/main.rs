@@ -4,6 +4,7 @@
 
 mod duplicates;
 mod durability;
+mod faults;
 mod leases;
 mod log;
 mod poison;

@@ -31,7 +31,11 @@ pub async fn start(settings: ManagerSettings) -> Running {
 
 pub async fn start_with(settings: ManagerSettings, secret: Option<Secret>) -> Running {
     let dir = settings.dir.clone();
-    let (manager, recovery) = Manager::open(settings).unwrap();
+    serve_in(&dir, Manager::open(settings).unwrap(), secret).await
+}
+
+/// Serves an open manager.
+pub async fn serve_in(dir: &Path, (manager, recovery): (Manager, Recovery), secret: Option<Secret>) -> Running {
     let listener = Listener::bind(&Address::Unix(dir.join("queue.sock"))).await.unwrap();
     let address = listener.address().clone();
     let (stop, stopped) = oneshot::channel();
