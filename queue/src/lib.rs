@@ -5,6 +5,12 @@
 //!
 //! Layout, in reading order:
 //! - [`api`]: the vocabulary and the [`Queue`] trait that producers and consumers program against.
+//! - `log`: the format on disk and its design; scanning, recovery, the duplicate window, reading payloads back.
+//! - `core`: the state and its steps, without I/O: checking commands, applying them, leases.
+//! - `writer`: the one thread that writes, syncs, applies and answers.
+//! - `manager`: what the hosting process opens and holds.
+//! - `wire`: frames, requests and replies as `PROTOCOL.md` lays them out.
+//! - `server`, `client`: the two ends of a connection.
 
 pub mod api;
 

@@ -1,8 +1,5 @@
 //! The duplicate window: the last ids that were put, as hashes, oldest first; in memory and in one file a segment.
 
-use std::collections::VecDeque;
-
-use rustc_hash::FxHashSet;
 use sha2::{Digest, Sha256};
 
 use crate::codec::{Input, Output};
@@ -18,40 +15,106 @@ pub(crate) fn id_hash(queue: u8, id: &[u8]) -> u128 {
     u128::from_le_bytes(half)
 }
 
-/// Ids put lately.
+/// Ids put lately. A ring of hashes, and a table of where in the ring each is: 24 bytes an id, where the standard sets
+/// take twice as much.
 #[derive(Debug, Default)]
 pub(crate) struct Window {
     ids_max: usize,
-    order: VecDeque<u128>,
-    known: FxHashSet<u128>,
+    /// Full once it has `ids_max`; then `next` is the oldest.
+    ring: Vec<u128>,
+    next: usize,
+    /// Open addressing, at most half full: positions in the ring, by the low bits of the hash.
+    table: Vec<u32>,
 }
+
+/// No position.
+const EMPTY: u32 = u32::MAX;
 
 impl Window {
     pub(crate) fn new(ids_max: usize) -> Window {
-        Window { ids_max, ..Window::default() }
+        Window { ids_max: ids_max.min(EMPTY as usize), ..Window::default() }
     }
 
     pub(crate) fn is_new(&self, id: u128) -> bool {
-        !self.known.contains(&id)
+        self.find(id).is_none()
     }
 
     /// Remembers an id, and forgets the oldest if there are too many.
     pub(crate) fn insert(&mut self, id: u128) {
-        if self.ids_max == 0 || !self.known.insert(id) {
+        if self.ids_max == 0 || !self.is_new(id) {
             return;
         }
-        self.order.push_back(id);
-        if self.order.len() > self.ids_max
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.known.remove(&oldest);
+        if self.ring.len() < self.ids_max {
+            self.next = self.ring.len();
+            self.ring.push(id);
+            self.grow();
+        } else {
+            if let Some(at) = self.find(self.ring[self.next]) {
+                self.remove(at);
+            }
+            self.ring[self.next] = id;
         }
+        self.place(self.next);
+        self.next = (self.next + 1) % self.ids_max;
     }
 
     /// The newest ids, at most `count`, oldest first.
     pub(crate) fn newest(&self, count: usize) -> Vec<u128> {
-        let skip = self.order.len().saturating_sub(count);
-        self.order.range(skip..).copied().collect()
+        let len = self.ring.len();
+        let count = count.min(len);
+        (0..count).map(|number| self.ring[(self.next + len - count + number) % len]).collect()
+    }
+
+    fn home(&self, id: u128) -> usize {
+        id as usize & (self.table.len() - 1)
+    }
+
+    fn find(&self, id: u128) -> Option<usize> {
+        if self.table.is_empty() {
+            return None;
+        }
+        let mut at = self.home(id);
+        while self.table[at] != EMPTY {
+            if self.ring[self.table[at] as usize] == id {
+                return Some(at);
+            }
+            at = (at + 1) & (self.table.len() - 1);
+        }
+        None
+    }
+
+    fn place(&mut self, position: usize) {
+        let mut at = self.home(self.ring[position]);
+        while self.table[at] != EMPTY {
+            at = (at + 1) & (self.table.len() - 1);
+        }
+        self.table[at] = position as u32;
+    }
+
+    /// Empties a place, and moves those up that were put further on because it was taken.
+    fn remove(&mut self, mut hole: usize) {
+        let mask = self.table.len() - 1;
+        let mut at = hole;
+        loop {
+            at = (at + 1) & mask;
+            if self.table[at] == EMPTY {
+                break;
+            }
+            let home = self.home(self.ring[self.table[at] as usize]);
+            if at.wrapping_sub(home) & mask >= at.wrapping_sub(hole) & mask {
+                self.table[hole] = self.table[at];
+                hole = at;
+            }
+        }
+        self.table[hole] = EMPTY;
+    }
+
+    /// Makes room for the last id of the ring, which is placed afterwards.
+    fn grow(&mut self) {
+        if self.ring.len() * 2 > self.table.len() {
+            self.table = vec![EMPTY; (self.ring.len() * 2).next_power_of_two()];
+            (0..self.ring.len() - 1).for_each(|position| self.place(position));
+        }
     }
 }
 
@@ -93,6 +156,27 @@ mod tests {
         }
         assert!(window.is_new(1) && !window.is_new(2) && !window.is_new(3));
         assert_eq!((window.newest(1), window.newest(9)), (vec![3], vec![2, 3]));
+    }
+
+    #[test]
+    fn the_window_agrees_with_a_list_whatever_collides() {
+        for ids_max in [1, 2, 7, 64, 100] {
+            let mut window = Window::new(ids_max);
+            let mut list: Vec<u128> = Vec::new();
+            let mut state = 1_u64;
+            for _ in 0..5000 {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                // Few different homes, so that most are taken.
+                let id = u128::from(state >> 60) | u128::from(state >> 40 & 0xf) << 64;
+                assert_eq!(window.is_new(id), !list.contains(&id));
+                if !list.contains(&id) {
+                    list.push(id);
+                }
+                list.drain(..list.len().saturating_sub(ids_max));
+                window.insert(id);
+                assert_eq!(window.newest(ids_max), list);
+            }
+        }
     }
 
     #[test]
