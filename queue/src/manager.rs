@@ -1,7 +1,8 @@
 //! The manager: opens the log, owns the state and the writer, and is what the hosting process holds.
 
-use std::fs::{File, TryLockError};
+use std::fs::{DirBuilder, File, TryLockError};
 use std::io::{self, Read, Seek, Write};
+use std::os::unix::fs::DirBuilderExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -262,6 +263,9 @@ fn check(settings: &ManagerSettings) -> Result<(), OpenError> {
     if settings.segment_bytes > 1 << 30 {
         return refused("a segment has at most 1 GiB; give a smaller segment_bytes");
     }
+    if settings.lease_timeout < Duration::from_millis(100) {
+        return refused("consumers need at least 0.1 s between two signs of life; give a longer lease_timeout");
+    }
     let mut ids: Vec<_> = settings.queues.iter().map(|queue| queue.id).collect();
     ids.sort_unstable();
     ids.dedup();
@@ -275,7 +279,8 @@ fn check(settings: &ManagerSettings) -> Result<(), OpenError> {
 fn lock(dir: &Path) -> Result<File, OpenError> {
     let path = dir.join("lock");
     let failed = |source| OpenError::Io { path: path.clone(), source };
-    std::fs::create_dir_all(dir).map_err(failed)?;
+    // Payloads are nobody else's business.
+    DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(failed)?;
     let mut file = File::options().read(true).write(true).create(true).truncate(false).open(&path).map_err(failed)?;
     match file.try_lock() {
         Ok(()) => {

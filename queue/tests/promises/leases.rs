@@ -115,7 +115,6 @@ async fn a_stopped_queue_answers_stop_and_keeps_what_is_ready() {
         let client = client.clone();
         async move { client.lease(RESULTS, want_soon(1)).await.unwrap() }
     });
-    until("the lease waits", || true).await;
     running.manager.stop(POSTS);
     running.manager.stop(RESULTS);
     assert_eq!(waiting.await.unwrap(), Leased::Stop);

@@ -31,7 +31,6 @@ async fn leases_of_a_dead_consumer_come_back_as_suspects() {
     client.put(POSTS, items(0..50)).await.unwrap();
     let lost = killed(&running, POSTS, 40).await;
     until("the dead consumer's leases are free", || running.counts("posts").leased == 0).await;
-    // One that holds something is asked to settle first.
     let Leased::Items { deliveries, suspects: true } = client.lease(POSTS, want_soon(100)).await.unwrap() else {
         panic!("no suspects")
     };

@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 /// How long a test waits for what must come.
 pub const SOON: Duration = Duration::from_secs(20);
 
-/// A manager and its server. Dropping it without [`Running::stop`] ends it like a crash would: nothing more is written.
+/// A manager and its server. [`Running::stop`] makes the directory free for the next one.
 pub struct Running {
     pub manager: Manager,
     pub recovery: Recovery,
