@@ -128,6 +128,9 @@ pub struct Stats {
     pub dead_letters: u64,
     /// Records that recovery found damaged, and set aside.
     pub damaged: u64,
+    /// Why puts are refused although the queues have room: the disk is nearly full.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk_full: Option<String>,
     /// Whatever else the hosting process reports (`workers`, `savers`), merged into the object.
     #[serde(flatten)]
     pub annex: serde_json::Map<String, serde_json::Value>,

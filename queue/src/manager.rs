@@ -229,9 +229,11 @@ impl Shared {
         let free = self.disk.free_bytes().unwrap_or(u64::MAX);
         let was_full = core.disk_full.is_some();
         core.disk_full =
-            (free < min).then(|| format!("the disk has {} MB free, {} MB are kept", free >> 20, min >> 20));
-        if let (Some(reason), false) = (&core.disk_full, was_full) {
-            tracing::error!(reason, "puts are refused until there is space");
+            (free < min).then(|| format!("its disk has {} MB free and keeps {}; free some", free >> 20, min >> 20));
+        match (&core.disk_full, was_full) {
+            (Some(reason), false) => tracing::error!(reason, "puts are refused until there is space"),
+            (None, true) => tracing::info!("there is space again: puts are taken"),
+            _ => {}
         }
     }
 

@@ -167,6 +167,7 @@ impl Core {
             queues: self.queues.iter().map(|queue| (queue.settings.name.clone(), queue.stats(now))).collect(),
             dead_letters: self.totals().1,
             damaged: self.damaged,
+            disk_full: self.disk_full.clone(),
             annex: Map::new(),
         }
     }

@@ -40,7 +40,7 @@ pub struct Recovery {
     pub ready: u64,
     /// Dead letters.
     pub dead_letters: u64,
-    /// Bytes of a write that was cut off, cut away.
+    /// Bytes at the end that could not be read, cut away: a write that a crash broke off, as a rule.
     pub torn_bytes: u64,
     /// Everything that can't be read.
     pub damage: Vec<Damage>,
@@ -61,7 +61,7 @@ impl fmt::Display for Recovery {
         write!(f, "{ready} items ready, {dead_letters} dead letters, {frames} commands in {segments} segments of ")?;
         write!(f, "{bytes} bytes, read in {took:.1?}")?;
         if *torn_bytes > 0 {
-            write!(f, ", {torn_bytes} bytes of an unfinished write cut away")?;
+            write!(f, ", {torn_bytes} unreadable bytes at the end cut away")?;
         }
         if !damage.is_empty() {
             write!(f, ", {} damaged places", damage.len())?;
@@ -122,7 +122,11 @@ pub(crate) fn recover(
         tracing::error!(%damage, "the log is damaged here; what was there is lost");
     }
     if recovery.torn_bytes > 0 {
-        tracing::warn!(bytes = recovery.torn_bytes, "the last write was cut off; nobody was told it had succeeded");
+        tracing::warn!(
+            bytes = recovery.torn_bytes,
+            "the end of the log could not be read and was cut away; after a crash in the middle of a write that is \
+             normal, and nobody had been told that it succeeded; otherwise the disk has damaged it"
+        );
     }
     Ok((log, recovery))
 }

@@ -122,7 +122,9 @@ pub(crate) fn scan(
         match record.filter(|record| record.area_len() == area.len() as u64) {
             Some(record) => {
                 let damaged = damaged_records(&record, area);
-                if !damaged.contains(&true) {
+                // A put that is whole but for some of its items stays, without those. It may have been answered, and if
+                // not, nobody minds an item more. A settlement counts only as a whole.
+                if !damaged.contains(&true) || matches!(record, Record::Put(_)) {
                     sound_end = frame_end;
                 }
                 let area_at = (at + HEADER as u64) as u32 + header.meta_len;

@@ -73,6 +73,8 @@ where
     let known = match known {
         Ok(Ok(Some(known))) => known,
         Ok(Ok(None)) => return,
+        // A look whether somebody listens here, such as a health check: it went away while it was greeted.
+        Ok(Err(QueueError::Disconnected(_))) => return,
         Ok(Err(error)) => {
             host.grumbler.grumble(&peer, |again| tracing::warn!(peer, %error, again, "a connection is refused"));
             let _ = timeout(LOGIN_WITHIN, refuse(&mut writer, &error)).await;

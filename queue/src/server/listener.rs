@@ -8,6 +8,9 @@ use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
 use crate::address::Address;
 
+/// Bytes of the path of a Unix socket, by the system.
+const SOCKET_PATH_MAX: usize = 107;
+
 /// A bound address.
 #[derive(Debug)]
 pub struct Listener {
@@ -32,7 +35,9 @@ impl Listener {
     pub async fn bind(address: &Address) -> io::Result<Listener> {
         let bound = match address {
             Address::Tcp(host_port) => bind_tcp(host_port).await,
-            Address::Unix(path) => bind_unix(path).await,
+            Address::Unix(path) => {
+                bind_unix(path).await.map(|socket| Listener { address: Address::Unix(path.to_owned()), socket })
+            }
         };
         bound.map_err(|error| io::Error::new(error.kind(), format!("can't listen on {address}: {error}")))
     }
@@ -40,6 +45,17 @@ impl Listener {
     /// What it is bound to.
     pub fn address(&self) -> &Address {
         &self.address
+    }
+
+    /// Binds a socket file again that somebody has removed.
+    pub(crate) async fn heal(&mut self) -> io::Result<()> {
+        if let (Socket::Unix(_), Address::Unix(path)) = (&self.socket, &self.address)
+            && !path.try_exists()?
+        {
+            tracing::warn!(address = %self.address, "the socket file was removed; it is made again");
+            self.socket = bind_unix(path).await?;
+        }
+        Ok(())
     }
 
     pub(crate) async fn accept(&self) -> io::Result<Accepted> {
@@ -64,12 +80,21 @@ impl Drop for Listener {
 }
 
 async fn bind_tcp(host_port: &str) -> io::Result<Listener> {
-    let listener = TcpListener::bind(host_port).await?;
+    let listener = TcpListener::bind(host_port).await.map_err(|error| match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            io::Error::new(error.kind(), "another process listens there; stop it, or choose another port")
+        }
+        _ => error,
+    })?;
     let address = Address::Tcp(listener.local_addr()?.to_string());
     Ok(Listener { address, socket: Socket::Tcp(listener) })
 }
 
-async fn bind_unix(path: &Path) -> io::Result<Listener> {
+async fn bind_unix(path: &Path) -> io::Result<Socket> {
+    if path.as_os_str().len() > SOCKET_PATH_MAX {
+        let message = format!("the path has more than {SOCKET_PATH_MAX} bytes; use a shorter one (--data-dir)");
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+    }
     let listener = match UnixListener::bind(path) {
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
             if UnixStream::connect(path).await.is_ok() {
@@ -82,5 +107,5 @@ async fn bind_unix(path: &Path) -> io::Result<Listener> {
         bound => bound?,
     };
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
-    Ok(Listener { address: Address::Unix(path.to_owned()), socket: Socket::Unix(listener) })
+    Ok(Socket::Unix(listener))
 }

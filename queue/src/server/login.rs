@@ -38,7 +38,8 @@ where
     let own = nonce().map_err(|error| failed(&error))?;
     reader.frame_max = HANDSHAKE_BYTES_MAX;
     let hello = Hello { version_min: VERSION, version_max: VERSION, nonce: own };
-    send(writer, op::HELLO, hello.encode()).await.map_err(|error| failed(&error))?;
+    let gone = |error: std::io::Error| QueueError::Disconnected(error.to_string());
+    send(writer, op::HELLO, hello.encode()).await.map_err(gone)?;
     let Some(first) = reader.next().await.map_err(|error| failed(&error))? else { return Ok(None) };
     let login = Some(first).filter(|first| first.op == op::LOGIN).and_then(|first| Login::decode(&first.body));
     let login = login.ok_or_else(|| QueueError::Protocol("this is a Copydesk queue; that was no login".to_owned()))?;

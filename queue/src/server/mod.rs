@@ -27,6 +27,8 @@ const CONNECTIONS_MAX: usize = 1024;
 const HELD_BYTES_MAX: usize = 256 << 20;
 /// Pause when the system has no more file descriptors.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
+/// How often an idle listener is looked after.
+const HEAL_EVERY: Duration = Duration::from_secs(1);
 /// How long connections may take to end when the server ends.
 const END_WITHIN: Duration = Duration::from_secs(2);
 
@@ -62,11 +64,17 @@ pub async fn serve(
     }
 }
 
-async fn accept_all(host: Arc<Host>, listener: Listener, places: Arc<Semaphore>) {
+async fn accept_all(host: Arc<Host>, mut listener: Listener, places: Arc<Semaphore>) {
     loop {
-        let accepted = match listener.accept().await {
-            Ok(accepted) => accepted,
-            Err(error) => {
+        let accepted = match tokio::time::timeout(HEAL_EVERY, listener.accept()).await {
+            Ok(Ok(accepted)) => accepted,
+            Err(_) => {
+                if let Err(error) = listener.heal().await {
+                    host.grumbler.grumble("heal", |again| tracing::error!(%error, again, "nobody can connect"));
+                }
+                continue;
+            }
+            Ok(Err(error)) => {
                 host.grumbler.grumble("accept", |again| {
                     tracing::warn!(address = %listener.address(), %error, again, "a connection can't be accepted");
                 });

@@ -51,6 +51,34 @@ async fn every_flipped_bit_costs_at_most_one_command_and_is_listed() {
 }
 
 #[tokio::test]
+async fn a_flipped_bit_in_the_last_put_costs_that_item_and_is_listed() {
+    let dir = dir();
+    let ends = five_puts(dir.path()).await;
+    let (mut cut, mut listed) = (0, 0);
+    for offset in ends[4]..ends[5] {
+        let copy = copy(dir.path());
+        flip(&files(copy.path(), "log")[0], offset);
+        let running = start(settings(copy.path())).await;
+        let left = drain(&running.client("reader").await, POSTS).await.len();
+        let (damage, torn) = (running.recovery.damage.len(), running.recovery.torn_bytes);
+        match left {
+            // An item: the put is whole, so it may have been answered.
+            19 => assert_eq!((damage, torn), (1, 0), "offset {offset}"),
+            // What describes the items: nothing can be told from a write that was broken off.
+            16 => assert_eq!((damage, torn), (0, ends[5] - ends[4]), "offset {offset}"),
+            _ => panic!("{left} items are left after a flip at {offset}"),
+        }
+        if left == 19 {
+            listed += 1
+        } else {
+            cut += 1
+        }
+        running.stop().await;
+    }
+    assert!(listed > 0 && cut > 0, "{listed} listed, {cut} cut");
+}
+
+#[tokio::test]
 async fn a_damaged_segment_head_costs_nothing_unless_both_copies_are() {
     let dir = dir();
     five_puts(dir.path()).await;
@@ -176,6 +204,7 @@ async fn a_nearly_full_disk_refuses_puts_and_lets_work_finish() {
     let running = start(ManagerSettings { disk_free_min: u64::MAX, ..settings(dir.path()) }).await;
     let client = running.client("one").await;
     assert!(matches!(client.put(POSTS, items(5..6)).await, Err(QueueError::Full(_))));
+    assert!(client.stats().await.unwrap().disk_full.is_some_and(|reason| reason.contains("free")));
     let taken = lease(&client, POSTS, 2).await;
     let outputs = Outputs { queue: RESULTS, items: items(10..11) };
     client.settle(POSTS, leases(&taken), Some(outputs)).await.unwrap();

@@ -214,3 +214,16 @@ async fn tcp_works_on_any_free_port_and_a_stale_socket_file_is_replaced() {
     assert_eq!(client.put(POSTS, items(0..1)).await.unwrap(), [PutOutcome::Accepted]);
     serving.abort();
 }
+
+#[tokio::test]
+async fn a_removed_socket_file_is_made_again() {
+    let dir = dir();
+    let running = start(settings(dir.path())).await;
+    let before = running.client("before").await;
+    let Address::Unix(path) = &running.address else { panic!("a Unix socket") };
+    std::fs::remove_file(path).unwrap();
+    until("the socket file", || path.exists()).await;
+    let after = running.client("after").await;
+    after.put(POSTS, items(0..1)).await.unwrap();
+    before.put(POSTS, items(1..2)).await.unwrap();
+}
