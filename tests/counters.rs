@@ -3,7 +3,7 @@
 use tempfile::TempDir;
 
 use crate::checker::{articles, assert_same, expected, stored};
-use crate::harness::{Pipeline, copydesk_ok, repository, shared, write_posts};
+use crate::harness::{Pipeline, copydesk, copydesk_ok, repository, shared, write_posts};
 
 /// Runs `copydesk up` over a file and gives its summary line.
 fn up(data_dir: &TempDir, file: &str) -> serde_json::Value {
@@ -24,6 +24,22 @@ fn the_first_five_minutes_count_what_extract_finds() {
     assert!(articles(&stored) >= 40);
     assert_eq!(summary["articles"], articles(&stored));
     assert_eq!(summary["load"]["rejected"], 0);
+}
+
+#[test]
+fn of_two_ups_on_one_directory_one_does_the_work_and_the_other_says_why_not() {
+    let dir = TempDir::new().expect("temp dir");
+    let file = repository("examples/articles.ndjson");
+    let data_dir = format!("--data-dir={}", dir.path().display());
+    let args = ["up", &file, &data_dir, "--listen=127.0.0.1:0", "--workers=1", "--exit-when-done", "--json"];
+    let both = [(), ()].map(|()| {
+        let args = args.map(str::to_owned);
+        std::thread::spawn(move || copydesk(&args.each_ref().map(String::as_str)))
+    });
+    let mut codes = both.map(|up| up.join().expect("it ends").status.code());
+    codes.sort();
+    assert_eq!(codes, [Some(0), Some(78)]);
+    assert_same(&stored(dir.path()), &expected(&file));
 }
 
 #[test]

@@ -89,10 +89,16 @@ pub fn run(settings: Settings) -> Result<(), BackendError> {
     let target = Target::parse(&settings.store, &settings.data_dir)?;
     entities::check(&settings.worker.engine, settings.worker.model.as_deref())?;
     std::fs::create_dir_all(&settings.data_dir).map_err(|error| {
-        BackendError::Settings(format!("can't make the data directory {}: {error}", settings.data_dir.display()))
+        let dir = settings.data_dir.display();
+        BackendError::Settings(format!("can't make the data directory {dir}: {error}; give another with --data-dir"))
     })?;
     let mut manager_settings = ManagerSettings::pipeline(settings.data_dir.join("queue"));
     manager_settings.max_deliveries = settings.max_deliveries;
+    for (count, missing) in [(settings.workers, "workers: posts"), (settings.savers, "savers: batches")] {
+        if count == 0 {
+            tracing::warn!("there are no {missing} are only queued");
+        }
+    }
     let (manager, recovery) = Manager::open(manager_settings)?;
     tracing::info!(%recovery, "log opened");
     // Found out here and not by every saver: a store that can't be used.

@@ -66,6 +66,7 @@ impl Saver {
         // However it ended: what is not saved is given back, so that no batch is blamed for a store that fails.
         let rest = self.runtime.block_on(feed.close(IDLE));
         self.give_back(&rest);
+        self.runtime.block_on(self.client.close());
         self.child.finish();
         worked
     }

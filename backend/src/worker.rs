@@ -99,6 +99,7 @@ impl Worker {
         let flushed = if worked.is_ok() { self.flush() } else { Ok(()) };
         let held = self.holding.discard();
         self.give_back(held);
+        self.runtime.block_on(self.client.close());
         self.child.finish();
         worked.and(flushed)
     }

@@ -39,7 +39,7 @@ pub enum PostError {
     #[error("byte {0} is not valid UTF-8; send the text encoded as UTF-8")]
     BadUtf8(usize),
     /// The text is not JSON.
-    #[error("not valid JSON: {0}")]
+    #[error("not valid JSON: {0}; a post is one JSON object, on one line in NDJSON")]
     BadJson(String),
     /// JSON nested deeper than [`limits::JSON_DEPTH_MAX`].
     #[error("nested deeper than {} levels; a post is one flat object", limits::JSON_DEPTH_MAX)]
@@ -54,10 +54,10 @@ pub enum PostError {
     #[error("`{0}` is missing; a post needs `publication` and `content`")]
     MissingField(&'static str),
     /// A field holds only white space.
-    #[error("`{0}` is empty")]
+    #[error("`{0}` is empty; fill it in, or leave the post out")]
     EmptyField(&'static str),
     /// A field is longer than its limit.
-    #[error("`{field}` has {length} {unit}, at most {max} are allowed")]
+    #[error("`{field}` has {length} {unit}, at most {max} are allowed; shorten it")]
     FieldTooLong {
         /// The field.
         field: &'static str,

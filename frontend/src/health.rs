@@ -31,24 +31,32 @@ struct NotReady {
     reasons: Vec<String>,
 }
 
-/// Whether posts that are sent here get anywhere: the queue answers, and the pipeline runs.
+/// Whether posts that are sent here are taken, and somebody counts them.
 pub async fn readyz(State(edge): State<Arc<Edge>>) -> Response {
-    let reason = match edge.stats().await {
-        Ok(stats) if stats.phase != Phase::Running.name() => format!("the pipeline is in phase {:?}", stats.phase),
-        Ok(stats) => match degraded(&stats) {
-            None => return Json(json!({"status": "ready"})).into_response(),
-            Some(names) => format!("in a crash loop: {names}"),
-        },
-        Err(error) => error.message,
+    let reasons = match edge.stats().await {
+        Ok(stats) => faults(&stats),
+        Err(error) => vec![error.message],
     };
-    let message = format!("not ready: {reason}; wait, and see the log of the backend");
+    if reasons.is_empty() {
+        return Json(json!({"status": "ready"})).into_response();
+    }
+    let message = format!("not ready: {}", reasons.join("; "));
     let code = Code::NotReady;
-    code.respond(NotReady { code: code.name(), message, retryable: code.retryable(), reasons: vec![reason] })
+    code.respond(NotReady { code: code.name(), message, retryable: code.retryable(), reasons })
 }
 
-/// Who of the workers and savers dies again and again, as the supervisor reports it; none if all is well.
-fn degraded(stats: &Stats) -> Option<String> {
-    let names = stats.annex.get("degraded")?.as_array()?;
-    let names: Vec<_> = names.iter().filter_map(|name| name.as_str()).collect();
-    (!names.is_empty()).then(|| names.join(", "))
+/// What is wrong with a pipeline that answers.
+fn faults(stats: &Stats) -> Vec<String> {
+    let mut faults = Vec::new();
+    if stats.phase != Phase::Running.name() {
+        faults.push(format!("the pipeline is in phase {:?}; wait until it is in \"running\"", stats.phase));
+    }
+    let degraded = stats.annex.get("degraded").and_then(|names| names.as_array()).into_iter().flatten();
+    for name in degraded.filter_map(|name| name.as_str()) {
+        faults.push(format!("{name} ends again and again; see the log of the backend"));
+    }
+    if let Some(reason) = &stats.disk_full {
+        faults.push(format!("no post is taken: {reason}"));
+    }
+    faults
 }

@@ -46,7 +46,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
         queue_listen: listen(&args.queue_listen)?,
         secret_file: args.queue_secret_file,
         workers: args.pipeline.workers(),
-        savers: args.pipeline.savers,
+        savers: usize::from(args.pipeline.savers),
         store: args.data.store,
         worker: args.pipeline.worker_settings(),
         drain_timeout: args.pipeline.drain_timeout,

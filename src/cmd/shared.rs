@@ -39,16 +39,21 @@ impl DataArgs {
     }
 }
 
+/// Workers, or savers, at most: far more than the largest machines have cores.
+const PROCESSES_MAX: i64 = 512;
+
 /// How many processes there are, and how they work.
 #[derive(clap::Args, Debug, Clone)]
 pub struct PipelineArgs {
     /// Worker processes (CPU-bound) [default: one less than there are cores, at least 1]
     #[arg(long, value_name = "N", env = "COPYDESK_WORKERS")]
-    pub workers: Option<usize>,
+    #[arg(value_parser = clap::value_parser!(u16).range(0..=PROCESSES_MAX))]
+    pub workers: Option<u16>,
 
     /// Saver processes (IO-bound)
     #[arg(long, value_name = "N", env = "COPYDESK_SAVERS", default_value_t = 2)]
-    pub savers: usize,
+    #[arg(value_parser = clap::value_parser!(u16).range(0..=PROCESSES_MAX))]
+    pub savers: u16,
 
     /// Posts that a worker sums up before it flushes
     #[arg(long, value_name = "N", env = "COPYDESK_FLUSH_POSTS", default_value_t = 25_000)]
@@ -59,7 +64,7 @@ pub struct PipelineArgs {
     #[arg(long, value_name = "TIME", env = "COPYDESK_FLUSH_INTERVAL", default_value = "2s", value_parser = duration)]
     pub flush_interval: Duration,
 
-    /// How long a stop may take to finish what is queued; the rest stays on disk
+    /// How long a stop may take to finish what is queued; the rest stays on disk. A process that hangs gets 10 s more
     #[arg(long, value_name = "TIME", env = "COPYDESK_DRAIN_TIMEOUT", default_value = "60s", value_parser = duration)]
     pub drain_timeout: Duration,
 
@@ -80,7 +85,7 @@ impl PipelineArgs {
     /// Workers asked for, or what the machine suggests.
     pub fn workers(&self) -> usize {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        self.workers.unwrap_or((cores - 1).max(1))
+        self.workers.map_or((cores - 1).max(1), usize::from)
     }
 
     /// What each worker is told.

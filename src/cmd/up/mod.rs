@@ -28,6 +28,8 @@ use crate::failure::Failure;
 const TICK: Duration = Duration::from_millis(20);
 /// How long the log may take to open and the engines to load.
 const START_MAX: Duration = Duration::from_secs(300);
+/// What shells give a command that Ctrl-C ended.
+const INTERRUPTED: i32 = 128 + SIGINT;
 
 /// Arguments of `copydesk up`.
 #[derive(clap::Args)]
@@ -68,8 +70,8 @@ enum Event {
 
 /// Runs the command.
 pub fn run(args: Args) -> Result<(), Failure> {
-    if let Some(missing) = args.files.iter().find(|file| !file.exists()) {
-        return Err(Failure::usage(format!("there is no file {}; give the path of an NDJSON file", missing.display())));
+    if let Some(wrong) = args.files.iter().find(|file| !file.exists() || file.is_dir()) {
+        return Err(Failure::usage(format!("{} is no file; give the path of an NDJSON file", wrong.display())));
     }
     let (sender, events) = mpsc::channel();
     watch_signals(sender.clone())?;
@@ -96,14 +98,14 @@ fn serve(
     sender: Sender<Event>,
     events: &Receiver<Event>,
 ) -> Result<Option<Summary>, Failure> {
-    let Some(url) = processes.wait_ready(START_MAX, || has_signal(events))? else { return Ok(None) };
+    let Some(url) = processes.wait_ready(START_MAX, || has_signal(events))? else { return interrupted(args) };
     let mut summary = None;
     if !args.files.is_empty() {
         let started = Instant::now();
         let stop = spawn_load(args, &url, sender);
         let loaded = wait_loaded(processes, events);
         stop.store(true, Ordering::Relaxed);
-        let Some(loaded) = loaded? else { return Ok(None) };
+        let Some(loaded) = loaded? else { return interrupted(args) };
         let seconds = started.elapsed().as_secs_f64();
         let counted = Summary::read(args, loaded.map_err(Failure::new)?, seconds)?;
         if !args.json {
@@ -121,6 +123,15 @@ fn serve(
     while !has_signal(events) {
         processes.check()?;
         std::thread::sleep(TICK);
+    }
+    Ok(None)
+}
+
+/// A signal came before the files were counted: a good end of a service, but not of a job.
+fn interrupted(args: &Args) -> Result<Option<Summary>, Failure> {
+    if args.exit_when_done && !args.files.is_empty() {
+        let message = "interrupted before everything was counted; run the same command again to go on";
+        return Err(Failure::with_code(INTERRUPTED, message));
     }
     Ok(None)
 }

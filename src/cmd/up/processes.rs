@@ -40,11 +40,11 @@ impl Processes {
     pub(super) fn start(args: &Args) -> Result<Processes, Failure> {
         let data_dir = &args.data.data_dir;
         std::fs::create_dir_all(data_dir).map_err(|error| {
-            Failure::settings(format!("can't make the data directory {}: {error}", data_dir.display()))
+            let dir = data_dir.display();
+            Failure::settings(format!("can't make the data directory {dir}: {error}; give another with --data-dir"))
         })?;
-        let address_file = data_dir.join("http.address");
-        // What an earlier run left here would be taken for this run's answer.
-        let _ = std::fs::remove_file(&address_file);
+        // Named after this process: another `up` that is refused on this directory must not touch it.
+        let address_file = data_dir.join(format!("http.{}.address", std::process::id()));
         let mut common = vec![format!("--data-dir={}", data_dir.display()), format!("--store={}", args.data.store)];
         common.push(format!("--parent={}", std::process::id()));
 

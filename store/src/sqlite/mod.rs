@@ -34,6 +34,7 @@
 
 mod apply;
 mod error;
+mod identity;
 mod merge;
 mod reader;
 mod schema;

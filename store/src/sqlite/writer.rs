@@ -6,6 +6,7 @@ use common::Batch;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::error::{Fault, store_error};
+use super::identity::Identity;
 use super::turn::Turns;
 use super::{apply, schema};
 use crate::api::{Applied, Store, StoreError};
@@ -15,6 +16,8 @@ pub struct SqliteStore {
     path: PathBuf,
     turns: Turns,
     connection: Connection,
+    /// After the connection, because it must be closed after it.
+    identity: Identity,
     /// Ids of batches that the queue has forgotten, until the next transaction writes it down.
     confirmed: Vec<String>,
 }
@@ -26,8 +29,9 @@ impl SqliteStore {
         // Switching to the write-ahead log and making tables are writes, too.
         let turn = turns.take()?;
         let connection = schema::open(path)?;
+        let identity = Identity::of(path)?;
         drop(turn);
-        Ok(SqliteStore { path: path.to_owned(), turns, connection, confirmed: Vec::new() })
+        Ok(SqliteStore { path: path.to_owned(), turns, connection, identity, confirmed: Vec::new() })
     }
 
     /// Runs `write` in a transaction that is durable when this returns, along with what was confirmed since the last.
@@ -55,11 +59,14 @@ impl Store for SqliteStore {
             return Ok(Vec::new());
         }
         let _turn = self.turns.take()?;
+        self.identity.check()?;
         let together = match self.transact(|transaction| apply::batches(transaction, batches)) {
             Err(Fault::Batch(_)) => self.transact(|transaction| one_by_one(transaction, batches)),
             together => together,
         };
-        together.map_err(|fault| self.to_store_error(fault))
+        let outcomes = together.map_err(|fault| self.to_store_error(fault))?;
+        self.identity.check()?;
+        Ok(outcomes)
     }
 
     fn confirm(&mut self, batch_ids: &[String]) -> Result<(), StoreError> {

@@ -44,6 +44,28 @@ fn a_file_that_is_no_database_is_left_alone() {
 }
 
 #[test]
+fn a_store_that_was_removed_or_replaced_takes_nothing_more() {
+    let place = Place::new();
+    let mut store = place.open();
+    apply_one(&mut *store, batch("1", "A", &[]));
+    let refusal = |store: &mut dyn store::Store| {
+        let error = store.apply(&[batch("2", "A", &[])]).err().expect("refused");
+        assert!(matches!(error, StoreError::Unusable(_)), "{error:?}");
+        error.to_string()
+    };
+    let elsewhere = place.path.with_extension("moved");
+    std::fs::rename(&place.path, &elsewhere).expect("rename");
+    assert!(refusal(&mut *store).contains("removed or replaced"));
+    std::fs::copy(&elsewhere, &place.path).expect("copy");
+    assert!(refusal(&mut *store).contains("removed or replaced"));
+    std::fs::rename(&elsewhere, &place.path).expect("rename back");
+    assert_eq!(apply_one(&mut *store, batch("2", "A", &[])), Applied::Now);
+    let file = std::fs::File::options().write(true).open(&place.path).expect("open");
+    file.set_len(0).expect("truncate");
+    assert!(refusal(&mut *store).contains("overwritten"));
+}
+
+#[test]
 fn a_missing_directory_is_named() {
     let place = Place::new();
     assert!(unusable(&place.path.with_file_name("no such").join("x.db")).contains("directory"));
