@@ -21,8 +21,8 @@ pub const URL_CHARS_MAX: usize = 8_192;
 /// Characters of `published_at`.
 pub const PUBLISHED_AT_CHARS_MAX: usize = 64;
 
-/// Levels of JSON nesting. `serde_json` refuses deeper input by itself; the number is its own.
-pub const JSON_DEPTH_MAX: usize = 128;
+/// Levels of JSON nesting. `serde_json` refuses the next one by itself; the number is its own.
+pub const JSON_DEPTH_MAX: usize = 127;
 
 /// Increments in one batch: what a store commits in one transaction without keeping others waiting.
 pub const BATCH_INCREMENTS_MAX: usize = 10_000;

@@ -320,6 +320,16 @@ mod tests {
     }
 
     #[test]
+    fn the_depth_limit_is_the_one_that_the_message_names() {
+        let nested = |levels: usize| {
+            let inner = levels - 1;
+            format!(r#"{{"x":{}{},"publication":"a","content":"b"}}"#, "[".repeat(inner), "]".repeat(inner))
+        };
+        assert!(Post::parse(nested(limits::JSON_DEPTH_MAX).as_bytes()).is_ok());
+        assert_eq!(code(nested(limits::JSON_DEPTH_MAX + 1).as_bytes()), "too_deep");
+    }
+
+    #[test]
     fn characters_are_counted_and_not_bytes() {
         let exact = format!(r#"{{"publication":"{}","content":"b"}}"#, "é".repeat(limits::PUBLICATION_CHARS_MAX));
         assert!(Post::parse(exact.as_bytes()).is_ok());

@@ -55,6 +55,12 @@ fn faults(stats: &Stats) -> Vec<String> {
     for name in degraded.filter_map(|name| name.as_str()) {
         faults.push(format!("{name} ends again and again; see the log of the backend"));
     }
+    for kind in ["workers", "savers"] {
+        let nobody = stats.annex.get(kind).and_then(|children| children.as_array()).is_some_and(Vec::is_empty);
+        if nobody {
+            faults.push(format!("there are no {kind}; give the backend some with --{kind}"));
+        }
+    }
     if let Some(reason) = &stats.disk_full {
         faults.push(format!("no post is taken: {reason}"));
     }

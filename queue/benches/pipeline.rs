@@ -179,7 +179,9 @@ fn touch_memory(dir: &Path, bytes: f64) {
 
 async fn run(messages: u32, is_json: bool) {
     let own = std::process::id();
-    let new_dir = || tempfile::tempdir_in(std::env::var("BENCH_DIR").unwrap_or_else(|_| ".".to_owned())).unwrap();
+    let new_dir = || {
+        tempfile::tempdir_in(std::env::var("BENCH_DIR").unwrap_or_else(|_| env!("CARGO_TARGET_TMPDIR").into())).unwrap()
+    };
     let dir = new_dir();
     let batches = messages / BATCH / 4 * 4;
     let messages = f64::from(batches * BATCH);

@@ -99,7 +99,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
 }
 
 /// Binds an address that only this machine can reach.
-fn bind(listen: &str) -> Result<TcpListener, Failure> {
+pub(super) fn bind(listen: &str) -> Result<TcpListener, Failure> {
     let unusable = |error: io::Error| {
         Failure::settings(format!("--listen {listen:?} can't be used: {error}; give HOST:PORT, such as 127.0.0.1:8080"))
     };

@@ -74,6 +74,15 @@ fn a_worker_in_a_crash_loop_turns_readiness_red() {
 }
 
 #[test]
+fn a_pipeline_without_workers_is_not_ready() {
+    let edge = Edge::start();
+    edge.queue.with(|state| state.annex.insert("workers".into(), serde_json::json!([])));
+    let reply = edge.get("/readyz");
+    assert_eq!((reply.status, reply.code()), (503, "not_ready"));
+    assert!(reply.json["message"].as_str().expect("a message").contains("--workers"));
+}
+
+#[test]
 fn readiness_follows_the_pipeline_and_liveness_does_not() {
     let edge = Edge::start();
     assert_eq!(edge.get("/readyz").status, 200);

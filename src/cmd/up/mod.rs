@@ -20,6 +20,7 @@ use signal_hook::iterator::Signals;
 
 use self::processes::Processes;
 use self::summary::Summary;
+use super::frontend;
 use super::output::print;
 use super::shared::{DataArgs, PipelineArgs};
 use crate::failure::Failure;
@@ -73,6 +74,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
     if let Some(wrong) = args.files.iter().find(|file| !file.exists() || file.is_dir()) {
         return Err(Failure::usage(format!("{} is no file; give the path of an NDJSON file", wrong.display())));
     }
+    check(&args)?;
     let (sender, events) = mpsc::channel();
     watch_signals(sender.clone())?;
     let mut processes = Processes::start(&args)?;
@@ -89,6 +91,18 @@ pub fn run(args: Args) -> Result<(), Failure> {
         0 => Ok(()),
         rejected => Err(Failure::new(format!("{rejected} articles were rejected; the messages above say why"))),
     }
+}
+
+/// Finds what the processes would refuse, each in its own log, before anything is started or made.
+fn check(args: &Args) -> Result<(), Failure> {
+    let PipelineArgs { engine, savers, .. } = &args.pipeline;
+    if args.pipeline.workers() == 0 || *savers == 0 {
+        return Err(Failure::usage("up counts what it loads, so it needs --workers and --savers of at least 1"));
+    }
+    args.data.target()?;
+    entities::check(&engine.engine, engine.model.as_deref()).map_err(Failure::settings)?;
+    // Bound for a moment only; the frontend does it again.
+    frontend::bind(&args.listen.to_string()).map(drop)
 }
 
 /// Loads the files, shows the summary, and serves until it is told to stop. Returns the summary if there is one.

@@ -49,7 +49,7 @@ fn a_store_that_was_removed_or_replaced_takes_nothing_more() {
     let mut store = place.open();
     apply_one(&mut *store, batch("1", "A", &[]));
     let refusal = |store: &mut dyn store::Store| {
-        let error = store.apply(&[batch("2", "A", &[])]).err().expect("refused");
+        let error = store.apply(&[batch("2", "A", &[])]).expect_err("refused");
         assert!(matches!(error, StoreError::Unusable(_)), "{error:?}");
         error.to_string()
     };
