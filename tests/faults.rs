@@ -7,43 +7,41 @@ use tempfile::TempDir;
 use crate::checker::{assert_same, expected, stored};
 use crate::harness::{Pipeline, copydesk_ok, sample_posts, wait_for, write_posts};
 
-/// Loads posts while children of a kind are killed one after another, each while its kind holds leases.
-fn kill_while_loading(kind: &str, queue: &str, times: usize) {
+/// Kills children of a kind one after another, each while it holds leases: they are halted first, so that what is posted
+/// then is leased to them and stays so, and one of them never goes on.
+fn kill_with_leases(kind: &str, queue: &str, times: usize) {
+    const POSTS: usize = 2_000;
     let dir = TempDir::new().expect("temp dir");
     // An item may be with several victims in turn; it should not be given up for that.
     let pipeline = Pipeline::start(dir.path(), &["--flush-interval=50ms", "--max-deliveries=100"]);
-    let file = write_posts(&dir.path().join("posts.ndjson"), sample_posts(10_000));
-    let load = {
-        let (url, file) = (pipeline.url.clone(), file.clone());
-        std::thread::spawn(move || copydesk_ok(&["load", &file, "--to", &url, "--json", "--batch=20"]))
-    };
-    for kill_number in 0..times {
-        let victim = wait_for("a victim with leases", || {
-            let now = pipeline.queue()?;
-            (now["queues"][queue]["leased"].as_u64()? > 0).then(|| pipeline.children(kind).first().copied())?
-        });
-        assert!(kill_number > 0 || !load.is_finished(), "the load was over before the first kill");
-        let _ = kill(Pid::from_raw(victim), Signal::SIGKILL);
-        wait_for("its end to be seen", || (!pipeline.children(kind).contains(&victim)).then_some(()));
-        if load.is_finished() {
-            break;
-        }
+    for round in 0..times {
+        let children = wait_for("both children", || Some(pipeline.children(kind)).filter(|pids| pids.len() == 2));
+        let signal = |pid: i32, signal| kill(Pid::from_raw(pid), signal).expect("the child is there");
+        children.iter().for_each(|&pid| signal(pid, Signal::SIGSTOP));
+        let posts = sample_posts(times * POSTS).skip(round * POSTS).take(POSTS);
+        let file = write_posts(&dir.path().join("round.ndjson"), posts);
+        copydesk_ok(&["load", &file, "--to", &pipeline.url, "--json"]);
+        wait_for("leases", || (pipeline.queue()?["queues"][queue]["leased"].as_u64()? > 0).then_some(()));
+        // Which of them holds the leases is not known, so each has its turn.
+        signal(children[round % 2], Signal::SIGKILL);
+        signal(children[(round + 1) % 2], Signal::SIGCONT);
+        wait_for("the end", || (!pipeline.children(kind).contains(&children[round % 2])).then_some(()));
     }
-    load.join().expect("the load ends");
     pipeline.wait_counted();
     assert_eq!(pipeline.queue().expect("an answer")["dead_letters"], 0);
     pipeline.stop();
-    assert_same(&stored(dir.path()), &expected(&file));
+    let all = write_posts(&dir.path().join("all.ndjson"), sample_posts(times * POSTS));
+    assert_same(&stored(dir.path()), &expected(&all));
 }
 
 #[test]
 fn killed_workers_lose_no_post_and_count_none_twice() {
-    kill_while_loading("workers", "posts", 3);
+    kill_with_leases("workers", "posts", 4);
 }
 
 #[test]
 fn killed_savers_lose_no_batch_and_count_none_twice() {
-    kill_while_loading("savers", "results", 3);
+    kill_with_leases("savers", "results", 4);
 }
 
 #[test]
