@@ -88,3 +88,21 @@ fn wrong_usage_exits_2_and_wrong_settings_78_with_the_next_thing_to_try() {
         assert!(message.contains(hint), "{args:?} should mention {hint:?}: {message}");
     }
 }
+
+#[test]
+fn a_model_is_never_written_over_what_it_is_made_from() {
+    let dir = TempDir::new().expect("temp dir");
+    let annotated = dir.path().join("annotated.tsv");
+    let text = "Kofi\tB-PER\nAnnan\tE-PER\nspoke\tO\n";
+    std::fs::write(&annotated, text).expect("write");
+    let link = dir.path().join("link");
+    std::os::unix::fs::symlink(dir.path().join("elsewhere"), &link).expect("link");
+    let path = annotated.display().to_string();
+    for out in [&annotated, &link, &dir.path().to_path_buf()] {
+        let output = copydesk(&["train", "--train", &path, "--dev", &path, "--out", &out.display().to_string()]);
+        let message = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{message}");
+        assert!(message.contains("give another path"), "{message}");
+    }
+    assert_eq!(std::fs::read_to_string(&annotated).expect("read"), text);
+}

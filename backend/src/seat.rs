@@ -10,6 +10,9 @@ use nix::unistd::Pid;
 use crate::control::{Counters, Order};
 use crate::slot::{Slot, State};
 
+/// A child that is silent for so long is shown as degraded: nothing that it does as a rule takes so long.
+const SILENCE_NOTICED: Duration = Duration::from_secs(15);
+
 /// Which kind of child.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
@@ -47,6 +50,8 @@ pub struct ChildStatus {
     pub buried: u64,
     /// How often this slot was started again.
     pub restarts: u64,
+    /// Seconds since it was last heard of; about one as long as all is well.
+    pub silent_seconds: u64,
 }
 
 /// A slot, and the process in it.
@@ -133,9 +138,10 @@ impl Seat {
     }
 
     /// What is known of the child now.
-    pub fn status(&self, id: SlotId) -> ChildStatus {
+    pub fn status(&self, id: SlotId, now: Instant) -> ChildStatus {
+        let silence = self.slot.silence(now);
         let state = match self.slot.state() {
-            _ if self.slot.is_degraded() => "degraded",
+            _ if self.slot.is_degraded() || silence > SILENCE_NOTICED => "degraded",
             State::Vacant(_) if self.slot.restarts() == 0 => "starting",
             State::Vacant(_) => "restarting",
             State::Starting(_) => "starting",
@@ -151,6 +157,7 @@ impl Seat {
             flushes: self.counters.flushes,
             buried: self.counters.buried,
             restarts: self.slot.restarts(),
+            silent_seconds: silence.as_secs(),
         }
     }
 }

@@ -78,6 +78,11 @@ impl Slot {
         self.state
     }
 
+    /// How long nothing was heard of the child; zero if there is none.
+    pub fn silence(&self, now: Instant) -> Duration {
+        if self.is_alive() { now - self.heard } else { Duration::ZERO }
+    }
+
     /// How often a child was started again.
     pub fn restarts(&self) -> u64 {
         self.restarts
@@ -260,6 +265,16 @@ mod tests {
         slot.ended(now, false, JITTER);
         assert_eq!(slot.due(now, false), Action::Wait);
         assert_eq!(slot.state(), State::Done);
+    }
+
+    #[test]
+    fn silence_is_counted_from_the_last_word_of_a_living_child() {
+        let now = Instant::now();
+        let mut slot = running(now);
+        slot.beat(now + seconds(5.0));
+        assert_eq!(slot.silence(now + seconds(25.0)), seconds(20.0));
+        slot.ended(now + seconds(25.0), false, JITTER);
+        assert_eq!(slot.silence(now + seconds(30.0)), Duration::ZERO);
     }
 
     #[test]

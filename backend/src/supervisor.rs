@@ -267,7 +267,8 @@ impl Supervisor {
     /// Brings the board and the phase up to date.
     fn publish(&self) {
         self.manager.set_phase(self.drain.phase().name());
-        let statuses = self.seats.iter().map(|(&id, seat)| (id, seat.status(id))).collect();
+        let now = Instant::now();
+        let statuses = self.seats.iter().map(|(&id, seat)| (id, seat.status(id, now))).collect();
         if let Ok(mut board) = self.board.lock() {
             *board = statuses;
         }

@@ -53,7 +53,7 @@ fn faults(stats: &Stats) -> Vec<String> {
     }
     let degraded = stats.annex.get("degraded").and_then(|names| names.as_array()).into_iter().flatten();
     for name in degraded.filter_map(|name| name.as_str()) {
-        faults.push(format!("{name} ends again and again; see the log of the backend"));
+        faults.push(format!("{name} ends again and again, or is stuck; see the log of the backend"));
     }
     for kind in ["workers", "savers"] {
         let nobody = stats.annex.get(kind).and_then(|children| children.as_array()).is_some_and(Vec::is_empty);

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::BufReader;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use entities::Scheme;
@@ -72,6 +73,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
             directory.display()
         )));
     }
+    check_out(&args)?;
     let mut documents = documents(&args)?;
     let dev = read(&args.dev)?;
     if let Some(scheme) = &args.map {
@@ -91,6 +93,23 @@ pub fn run(args: Args) -> Result<(), Failure> {
     let model = train(&documents, &dev, &settings, show).map_err(Failure::new)?;
     write(&args.out, &model)?;
     print(&format!("{}: {:.1} MB\n", args.out.display(), model.len() as f64 / 1e6))
+}
+
+/// Refuses to put the model in the place of something else: of what it is made from, or of what is no file.
+fn check_out(args: &Args) -> Result<(), Failure> {
+    let Ok(out) = args.out.symlink_metadata() else { return Ok(()) };
+    let inputs = args.train.iter().chain([&args.dev]).chain(&args.notice);
+    let same = |path: &&PathBuf| {
+        std::fs::metadata(path).is_ok_and(|input| (input.dev(), input.ino()) == (out.dev(), out.ino()))
+    };
+    let path = args.out.display();
+    if let Some(input) = inputs.into_iter().find(same) {
+        return Err(Failure::usage(format!("--out {path} would replace {}; give another path", input.display())));
+    }
+    if !out.is_file() {
+        return Err(Failure::usage(format!("--out {path} is there and is no regular file; give another path")));
+    }
+    Ok(())
 }
 
 /// All files' documents. Without `--map`, files with four labels and files with nine are all read as four.
@@ -115,7 +134,8 @@ fn read(path: &Path) -> Result<Vec<Document>, Failure> {
 }
 
 fn unreadable(path: &Path, error: &dyn std::fmt::Display) -> Failure {
-    Failure::new(format!("{}: {error}", path.display()))
+    let path = path.display();
+    Failure::new(format!("{path}: {error}; give a text file with one token and its label a line, in UTF-8"))
 }
 
 /// Writes beside the file and renames: a worker may have the old one mapped.
