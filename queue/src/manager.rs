@@ -156,7 +156,9 @@ impl Manager {
 
     /// The counts, as of now.
     pub fn stats(&self) -> Stats {
-        let core = self.shared.core();
+        let mut core = self.shared.core();
+        // Also when no puts come, because nobody sends any while this says that they are refused.
+        self.shared.check_space_sometimes(&mut core);
         let (mut stats, annex) = (core.stats(), core.annex.clone());
         drop(core);
         // Off the lock: it is the host's code.

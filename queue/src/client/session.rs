@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use crate::api::{Leased, QueueError, QueueId};
 use crate::client::ClientSettings;
 use crate::secret::{Role, nonce, proof, verify};
-use crate::wire::frames::{Frame, FrameReader, frame, write_all};
+use crate::wire::frames::{Frame, FrameError, FrameReader, frame, write_all};
 use crate::wire::handshake::{Hello, Login, VERSION, Welcome};
 use crate::wire::replies::{check, decode_leased};
 use crate::wire::requests::encode_release;
@@ -85,7 +85,11 @@ pub(crate) async fn login(
 ) -> Result<(Arc<Session>, Driver), QueueError> {
     let foreign = || QueueError::Protocol("what answers there is no Copydesk queue; check the address".to_owned());
     let mut reader = FrameReader::new(reader, FRAME_BYTES_MAX);
-    let first = reader.next().await.map_err(|_| foreign())?.ok_or_else(|| lost("it hung up"))?;
+    let first = reader.next().await.map_err(|error| match error {
+        FrameError::Io(error) => lost(error),
+        _ => foreign(),
+    });
+    let first = first?.ok_or_else(|| lost("it hung up"))?;
     let hello = Hello::decode(&first.body).filter(|_| first.op == op::HELLO).ok_or_else(foreign)?;
     if !(hello.version_min..=hello.version_max).contains(&VERSION) {
         let Hello { version_min, version_max, .. } = hello;

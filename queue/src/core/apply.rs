@@ -208,9 +208,9 @@ impl Core {
         let mut bytes = 0;
         for queue in &self.queues {
             let items = queue.items.iter().map(|(seq, entry)| (seq, entry, None));
-            let dead =
-                queue.dead.iter().map(|(seq, dead)| (seq, &dead.entry, Some((dead.reason.clone(), dead.died_at_ms))));
+            let dead = queue.dead.iter().map(|(seq, dead)| (seq, &dead.entry, Some(dead)));
             for (seq, entry, dead) in items.chain(dead).filter(|(_, entry, _)| entry.place.segment == segment) {
+                let dead = dead.map(|dead| (dead.reason.clone(), dead.died_at_ms));
                 bytes += entry.shape.record_len();
                 if bytes > bytes_max && !moved.is_empty() {
                     return moved;

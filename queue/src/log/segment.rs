@@ -123,8 +123,10 @@ pub(crate) fn scan(
             Some(record) => {
                 let damaged = damaged_records(&record, area);
                 // A put that is whole but for some of its items stays, without those. It may have been answered, and if
-                // not, nobody minds an item more. A settlement counts only as a whole.
-                if !damaged.contains(&true) || matches!(record, Record::Put(_)) {
+                // not, nobody minds an item more. A settlement counts only as a whole, and what follows it unsoundly
+                // must not keep it.
+                let is_kept_put = at == sound_end && matches!(record, Record::Put(_));
+                if !damaged.contains(&true) || is_kept_put {
                     sound_end = frame_end;
                 }
                 let area_at = (at + HEADER as u64) as u32 + header.meta_len;

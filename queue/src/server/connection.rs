@@ -30,6 +30,8 @@ const LOGIN_WITHIN: Duration = Duration::from_secs(5);
 const HELD_BYTES_MAX: usize = FRAME_BYTES_MAX + (16 << 20);
 /// What the smallest request counts for.
 const REQUEST_BYTES_MIN: usize = 1024;
+/// A lease is answered by then, whatever it asked for: what is noted of it is kept until its time is over.
+const WAIT_MAX: Duration = Duration::from_secs(60);
 /// How long answers to an ended connection may take to be written.
 const FLUSH_WITHIN: Duration = Duration::from_secs(1);
 
@@ -172,7 +174,8 @@ impl<R: AsyncRead + Unpin> Incoming<R> {
     /// Carries out one request, or begins to. The error is how the connection ends.
     async fn take(&mut self, frame: Frame, patience: Duration) -> Result<(), End> {
         let holding = hold(Arc::clone(&self.memory), Arc::clone(&self.host.memory), frame.body.len());
-        let Ok(held) = timeout(patience, holding).await else { return Err(End::Lost) };
+        // The manager was too slow, not the other side: nobody is blamed.
+        let Ok(held) = timeout(patience, holding).await else { return Err(End::Released) };
         let reply = self.reply(frame.request, held);
         let shared = &self.host.shared;
         let deduplicates =
@@ -192,7 +195,8 @@ impl<R: AsyncRead + Unpin> Incoming<R> {
             }),
             Request::Lease { queue, want } => {
                 if shared.step(|core| core.lease(connection, queue, want, reply)) {
-                    self.waits.push(Reverse((Instant::now() + want.wait, queue.0, frame.request)));
+                    let wait = want.wait.min(WAIT_MAX);
+                    self.waits.push(Reverse((Instant::now() + wait, queue.0, frame.request)));
                 }
             }
             Request::Settle { queue, session, seqs, outputs } => {

@@ -91,11 +91,14 @@ async fn load(shared: &Arc<Shared>, wanted: Vec<Wanted>) -> (Vec<Wanted>, Vec<Op
     }
     let count = wanted.len();
     let reading = tokio::task::spawn_blocking(move || {
-        if let Err(error) = read(&wanted, &mut found) {
-            tracing::error!(%error, "payloads can't be read back");
-        }
-        (wanted, found)
+        let outcome = read(&wanted, &mut found);
+        (wanted, found, outcome)
     });
     // It does not panic, and is not aborted before the runtime ends.
-    reading.await.unwrap_or_else(|_| (Vec::new(), vec![None; count]))
+    let Ok((wanted, found, outcome)) = reading.await else { return (Vec::new(), vec![None; count]) };
+    // A disk that can't be read is no fault of the items that are on it: nothing more is done until a new start.
+    if let Err(error) = outcome {
+        shared.fail(&error);
+    }
+    (wanted, found)
 }

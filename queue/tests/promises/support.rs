@@ -31,7 +31,17 @@ pub async fn start(settings: ManagerSettings) -> Running {
 
 pub async fn start_with(settings: ManagerSettings, secret: Option<Secret>) -> Running {
     let dir = settings.dir.clone();
-    serve_in(&dir, Manager::open(settings).unwrap(), secret).await
+    let mut opened = None;
+    // A test beside this one may be starting a process, which has a copy of every lock from its fork to its exec.
+    until("the lock of the directory", || {
+        opened = match Manager::open(settings.clone()) {
+            Err(OpenError::InUse { .. }) => None,
+            opened => Some(opened),
+        };
+        opened.is_some()
+    })
+    .await;
+    serve_in(&dir, opened.unwrap().unwrap(), secret).await
 }
 
 /// Serves an open manager.
