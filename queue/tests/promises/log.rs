@@ -85,13 +85,13 @@ async fn a_damaged_segment_head_costs_nothing_unless_both_copies_are() {
     for offset in 0..48 {
         let copy = copy(dir.path());
         flip(&files(copy.path(), "log")[0], offset);
-        let (manager, recovery) = Manager::open(settings(copy.path())).unwrap();
+        let (manager, recovery) = open(settings(copy.path()));
         assert_eq!((manager.stats().queues["posts"].ready, recovery.damage.len()), (20, 0), "offset {offset}");
     }
     let copy = copy(dir.path());
     flip(&files(copy.path(), "log")[0], 3);
     flip(&files(copy.path(), "log")[0], 40);
-    let (manager, recovery) = Manager::open(settings(copy.path())).unwrap();
+    let (manager, recovery) = open(settings(copy.path()));
     assert_eq!((manager.stats().queues["posts"].ready, recovery.damage.len()), (0, 1));
 }
 
@@ -108,7 +108,7 @@ async fn a_missing_segment_is_named() {
     let logs = files(dir.path(), "log");
     assert!(logs.len() > 3, "{logs:?}");
     std::fs::remove_file(&logs[1]).unwrap();
-    let (manager, recovery) = Manager::open(small()).unwrap();
+    let (manager, recovery) = open(small());
     assert_eq!((recovery.damage.len(), recovery.damage[0].segment), (1, 2), "{:?}", recovery.damage);
     assert!((20..30).contains(&manager.stats().queues["posts"].ready));
 }
@@ -128,7 +128,7 @@ async fn payload_made_to_look_like_a_frame_is_never_taken_for_one() {
     // true but for their numbers. Two records of 41 bytes of fields and a header of 32 are before it.
     let at = whole.windows(15).position(|window| window == b"copy of the log").unwrap() as u64;
     flip(&files(dir.path(), "log")[0], at - 41 - 32 + 20);
-    let (manager, recovery) = Manager::open(settings(dir.path())).unwrap();
+    let (manager, recovery) = open(settings(dir.path()));
     assert!(!recovery.damage.is_empty());
     assert_eq!(manager.stats().queues["posts"].ready, 21);
 }

@@ -31,17 +31,19 @@ pub async fn start(settings: ManagerSettings) -> Running {
 
 pub async fn start_with(settings: ManagerSettings, secret: Option<Secret>) -> Running {
     let dir = settings.dir.clone();
-    let mut opened = None;
-    // A test beside this one may be starting a process, which has a copy of every lock from its fork to its exec.
-    until("the lock of the directory", || {
-        opened = match Manager::open(settings.clone()) {
-            Err(OpenError::InUse { .. }) => None,
-            opened => Some(opened),
-        };
-        opened.is_some()
-    })
-    .await;
-    serve_in(&dir, opened.unwrap().unwrap(), secret).await
+    serve_in(&dir, open(settings), secret).await
+}
+
+/// Opens a directory that no other manager has.
+pub fn open(settings: ManagerSettings) -> (Manager, Recovery) {
+    let deadline = std::time::Instant::now() + SOON;
+    loop {
+        match Manager::open(settings.clone()) {
+            // A test beside this one may be starting a process, which has a copy of every lock from its fork to its exec.
+            Err(OpenError::InUse { .. }) if std::time::Instant::now() < deadline => std::thread::yield_now(),
+            opened => return opened.unwrap(),
+        }
+    }
 }
 
 /// Serves an open manager.

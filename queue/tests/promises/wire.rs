@@ -201,7 +201,7 @@ async fn tcp_works_on_any_free_port_and_a_stale_socket_file_is_replaced() {
     let dir = dir();
     let path = dir.path().join("q.sock");
     drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
-    let (manager, _) = Manager::open(settings(dir.path())).unwrap();
+    let (manager, _) = open(settings(dir.path()));
     let unix = Listener::bind(&Address::Unix(path.clone())).await.unwrap();
     use std::os::unix::fs::PermissionsExt;
     assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
