@@ -216,7 +216,8 @@ impl QueueError {
 /// share one session, so that leases taken by one task may be settled by another.
 #[async_trait]
 pub trait Queue: Send + Sync + 'static {
-    /// Puts items, in order. All of them are stored in one step or, on an error, none is; outcomes come in the order of
+    /// Puts items, in order. All of them are stored in one step or, on an error, none is (a power loss
+    /// before the answer may leave a part); outcomes come in the order of
     /// the items. A lost answer may be retried with the same ids.
     async fn put(&self, queue: QueueId, items: Vec<Item>) -> Result<Vec<PutOutcome>, QueueError>;
 

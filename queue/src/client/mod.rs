@@ -66,8 +66,8 @@ impl Client {
         Client { link: Arc::new(Link::new(settings)) }
     }
 
-    /// Says good-bye and waits until the manager has heard it: what is still leased is given back. Calls made
-    /// afterwards fail.
+    /// Says good-bye and waits until the manager has heard it: what is still leased is given back. For the
+    /// end of a client's life: calls made afterwards fail or connect anew.
     pub async fn close(&self) {
         self.link.close().await;
     }

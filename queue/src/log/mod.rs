@@ -1,7 +1,8 @@
 //! The log: where everything durable is.
 //!
 //! # What it must do
-//! - A command is either wholly in the log or not at all: above all "settle these posts and put what was made of them".
+//! - A command that was answered is wholly in the log; one that was not is there wholly or not at all, except that a
+//!   power loss may leave a part of the items of a put. Above all "settle these posts and put what was made of them".
 //! - An answer means synced. Many commands share one sync, because a sync costs the same for 4 KB as for 1 MB.
 //! - Whatever the disk gives back after a crash or years later, what is lost is counted and named, and nothing else is.
 //! - Disk space follows what is live, also when one item is stuck for a week.
@@ -49,8 +50,10 @@
 //!
 //! # Recover
 //! Every segment is scanned in order and its commands are applied by the same code that applied them at first
-//! ([`recover`]). Bytes at the very end after which nothing is sound are a write that was cut off: nobody was answered,
-//! so they are cut, with a warning. Anything else that can't be read is damage: listed, counted, logged.
+//! ([`recover`]). Bytes at the very end after which nothing is sound are taken for a write that was cut off and that
+//! nobody was answered for: they are cut, with a warning, because a disk that damaged an answered one looks the same. A
+//! last put whose fields are sound keeps its sound items. Anything else that can't be read is damage: listed, counted,
+//! logged.
 
 pub(crate) mod cache;
 pub(crate) mod disk;
