@@ -76,6 +76,14 @@ pub fn socket(data_dir: &std::path::Path) -> Address {
     Address::Unix(data_dir.join("queue.sock"))
 }
 
+/// Makes the data directory if it is not there.
+pub fn make_data_dir(dir: &std::path::Path) -> Result<(), BackendError> {
+    std::fs::create_dir_all(dir).map_err(|error| {
+        let dir = dir.display();
+        BackendError::Settings(format!("can't make the data directory {dir}: {error}; give another with --data-dir"))
+    })
+}
+
 /// Runs the backend until it has drained after SIGTERM or SIGINT. Call it on the main thread.
 pub fn run(settings: Settings) -> Result<(), BackendError> {
     // First of all: a stop that comes while the log is read is a stop.
@@ -88,10 +96,7 @@ pub fn run(settings: Settings) -> Result<(), BackendError> {
     let secret = secret(&settings)?;
     let target = Target::parse(&settings.store, &settings.data_dir)?;
     entities::check(&settings.worker.engine, settings.worker.model.as_deref())?;
-    std::fs::create_dir_all(&settings.data_dir).map_err(|error| {
-        let dir = settings.data_dir.display();
-        BackendError::Settings(format!("can't make the data directory {dir}: {error}; give another with --data-dir"))
-    })?;
+    make_data_dir(&settings.data_dir)?;
     let mut manager_settings = ManagerSettings::pipeline(settings.data_dir.join("queue"));
     manager_settings.max_deliveries = settings.max_deliveries;
     for (count, missing) in [(settings.workers, "workers: posts"), (settings.savers, "savers: batches")] {

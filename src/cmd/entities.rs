@@ -1,9 +1,9 @@
 //! `copydesk entities`: what the store holds: entities and how often they were mentioned.
 
-use store::Filter;
+use store::{EntityCount, Filter};
 
 use super::output::{print, table};
-use super::shared::DataArgs;
+use super::shared::ListArgs;
 use crate::failure::Failure;
 
 /// Arguments of `copydesk entities`.
@@ -25,26 +25,20 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value_t = 20)]
     top: usize,
 
-    /// Print a JSON array instead of a table
-    #[arg(long)]
-    json: bool,
-
     #[command(flatten)]
-    data: DataArgs,
+    list: ListArgs,
 }
 
 /// Runs the command.
-pub fn run(args: Args) -> Result<(), Failure> {
-    let target = args.data.target()?;
-    let filter = Filter { publication: args.publication, label: args.label, top: args.top };
-    let counters = target.reader().and_then(|mut reader| reader.entities(&filter)).map_err(Failure::new)?;
-    if args.json {
-        return print(&(serde_json::to_string(&counters).map_err(Failure::new)? + "\n"));
-    }
-    if counters.is_empty() {
-        eprintln!("copydesk: no counter fits; `copydesk publications` lists what there is");
-        return Ok(());
-    }
-    let rows = counters.into_iter().map(|row| [row.count.to_string(), row.label, row.entity, row.publication]);
-    print(&table(["count", "label", "entity", "publication"], rows))
+pub fn run(Args { publication, label, top, list }: Args) -> Result<(), Failure> {
+    let filter = Filter { publication, label, top };
+    let show = |counters: Vec<EntityCount>| {
+        if counters.is_empty() {
+            eprintln!("copydesk: no counter fits; `copydesk publications` lists what there is");
+            return Ok(());
+        }
+        let rows = counters.into_iter().map(|row| [row.count.to_string(), row.label, row.entity, row.publication]);
+        print(&table(["count", "label", "entity", "publication"], rows))
+    };
+    list.list(|reader| reader.entities(&filter), show)
 }

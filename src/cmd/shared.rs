@@ -4,8 +4,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use backend::control::WorkerSettings;
-use store::Target;
+use serde::Serialize;
+use store::{Reader, StoreError, Target};
 
+use super::output::print;
 use crate::failure::Failure;
 
 /// Where the data is.
@@ -36,6 +38,32 @@ impl DataArgs {
     /// The store, which is not opened yet.
     pub fn target(&self) -> Result<Target, Failure> {
         Target::parse(&self.store, &self.data_dir).map_err(Failure::settings)
+    }
+}
+
+/// What every command has that lists what the store holds.
+#[derive(clap::Args, Debug, Clone)]
+pub struct ListArgs {
+    /// Print a JSON array instead of a table
+    #[arg(long)]
+    json: bool,
+
+    #[command(flatten)]
+    data: DataArgs,
+}
+
+impl ListArgs {
+    /// Asks the store for rows, and prints them as JSON or as `show` does.
+    pub fn list<T: Serialize>(
+        &self,
+        ask: impl FnOnce(&mut dyn Reader) -> Result<Vec<T>, StoreError>,
+        show: impl FnOnce(Vec<T>) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let rows = self.data.target()?.reader().and_then(|mut reader| ask(&mut *reader)).map_err(Failure::new)?;
+        if self.json {
+            return print(&(serde_json::to_string(&rows).map_err(Failure::new)? + "\n"));
+        }
+        show(rows)
     }
 }
 

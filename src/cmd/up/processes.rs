@@ -39,10 +39,7 @@ impl Processes {
     /// Starts both; the frontend waits for the backend by itself.
     pub(super) fn start(args: &Args) -> Result<Processes, Failure> {
         let data_dir = &args.data.data_dir;
-        std::fs::create_dir_all(data_dir).map_err(|error| {
-            let dir = data_dir.display();
-            Failure::settings(format!("can't make the data directory {dir}: {error}; give another with --data-dir"))
-        })?;
+        backend::host::make_data_dir(data_dir).map_err(Failure::settings)?;
         // Named after this process: another `up` that is refused on this directory must not touch it.
         let address_file = data_dir.join(format!("http.{}.address", std::process::id()));
         let mut common = vec![format!("--data-dir={}", data_dir.display()), format!("--store={}", args.data.store)];
