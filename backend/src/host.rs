@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use queue::{Address, Listener, Manager, ManagerSettings, OpenError, Secret};
+use queue::{Address, Listener, Manager, ManagerSettings, OpenError, POSTS, Secret};
 use serde_json::{Map, Value, json};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -41,8 +41,27 @@ pub struct Settings {
     pub drain_timeout: Duration,
     /// Deliveries after which a post that kills its worker is given up.
     pub max_deliveries: u32,
+    /// How much the queue holds, and for how long.
+    pub queue: QueueBounds,
     /// The program that children run: normally this one.
     pub program: PathBuf,
+}
+
+/// How much the queue holds, and for how long.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueueBounds {
+    /// Posts that may be queued before puts are refused.
+    pub posts_max: u64,
+    /// Bytes of them before puts are refused.
+    pub posts_bytes_max: u64,
+    /// Batches that may wait for a saver before workers get nothing more.
+    pub results_max: u64,
+    /// Free bytes of the disk below which puts are refused.
+    pub disk_free_min: u64,
+    /// Ids of posts that are remembered.
+    pub duplicate_window: usize,
+    /// Silence after which a child has lost its leases.
+    pub lease_timeout: Duration,
 }
 
 /// Why the backend did not start, or ended badly.
@@ -97,8 +116,7 @@ pub fn run(settings: Settings) -> Result<(), BackendError> {
     let target = Target::parse(&settings.store, &settings.data_dir)?;
     entities::check(&settings.worker.engine, settings.worker.model.as_deref())?;
     make_data_dir(&settings.data_dir)?;
-    let mut manager_settings = ManagerSettings::pipeline(settings.data_dir.join("queue"));
-    manager_settings.max_deliveries = settings.max_deliveries;
+    let manager_settings = manager_settings(&settings);
     for (count, missing) in [(settings.workers, "workers: posts"), (settings.savers, "savers: batches")] {
         if count == 0 {
             tracing::warn!("there are no {missing} are only queued");
@@ -150,6 +168,20 @@ pub fn run(settings: Settings) -> Result<(), BackendError> {
         }
         Outcome::DiskFailed(reason) => Err(BackendError::DiskFailed(reason)),
     }
+}
+
+fn manager_settings(settings: &Settings) -> ManagerSettings {
+    let QueueBounds { posts_max, posts_bytes_max, results_max, disk_free_min, duplicate_window, lease_timeout } =
+        settings.queue;
+    let mut manager = ManagerSettings::pipeline(settings.data_dir.join("queue"));
+    for queue in &mut manager.queues {
+        match queue.id {
+            POSTS => (queue.items_max, queue.bytes_max) = (posts_max, posts_bytes_max),
+            _ => queue.items_max = results_max,
+        }
+    }
+    let max_deliveries = settings.max_deliveries;
+    ManagerSettings { max_deliveries, disk_free_min, duplicate_window, lease_timeout, ..manager }
 }
 
 fn secret(settings: &Settings) -> Result<Option<Secret>, BackendError> {

@@ -26,4 +26,4 @@ pub mod spawn;
 pub mod supervisor;
 pub mod worker;
 
-pub use host::{BackendError, Settings};
+pub use host::{BackendError, QueueBounds, Settings};

@@ -51,6 +51,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
         worker: args.pipeline.worker_settings(),
         drain_timeout: args.pipeline.drain_timeout,
         max_deliveries: args.pipeline.max_deliveries,
+        queue: args.pipeline.queue.bounds(),
         data_dir: args.data.data_dir,
         program: std::env::current_exe().map_err(Failure::new)?,
     };

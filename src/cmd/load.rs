@@ -6,7 +6,7 @@ use std::time::Duration;
 use load::{LoadError, Settings, Show, Summary};
 use signal_hook::consts::SIGINT;
 
-use super::shared::duration;
+use super::units::duration;
 use crate::failure::Failure;
 
 /// What shells give a command that Ctrl-C ended.

@@ -11,6 +11,7 @@ mod output;
 mod publications;
 mod shared;
 mod train;
+mod units;
 mod up;
 
 use clap::Subcommand;

@@ -3,11 +3,13 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use backend::QueueBounds;
 use backend::control::WorkerSettings;
 use serde::Serialize;
 use store::{Reader, StoreError, Target};
 
 use super::output::print;
+use super::units::{bytes, duration};
 use crate::failure::Failure;
 
 /// Where the data is.
@@ -107,6 +109,65 @@ pub struct PipelineArgs {
 
     #[command(flatten)]
     pub engine: EngineArgs,
+
+    #[command(flatten)]
+    pub queue: QueueArgs,
+}
+
+/// How much the queue holds, and for how long.
+#[derive(clap::Args, Debug, Clone)]
+pub struct QueueArgs {
+    /// Posts that may be queued before more are answered 429
+    #[arg(long, value_name = "N", env = "COPYDESK_POSTS_MAX", default_value_t = 1_000_000)]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..))]
+    pub posts_max: u64,
+
+    /// Bytes of posts that may be queued before more are answered 429
+    #[arg(long, value_name = "SIZE", env = "COPYDESK_POSTS_BYTES_MAX", default_value = "8GiB", value_parser = bytes)]
+    pub posts_bytes_max: u64,
+
+    /// Batches of counters that may wait for a saver before workers pause
+    #[arg(long, value_name = "N", env = "COPYDESK_RESULTS_MAX", default_value_t = 10_000)]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..))]
+    pub results_max: u64,
+
+    /// Space that stays free on the data disk: with less, posts are answered 429, and what is queued is finished
+    #[arg(long, value_name = "SIZE", env = "COPYDESK_DISK_FREE_MIN", default_value = "256MiB", value_parser = bytes)]
+    pub disk_free_min: u64,
+
+    /// Ids that are remembered to recognise a post that is sent again
+    #[arg(long, value_name = "N", env = "COPYDESK_DUPLICATE_WINDOW", default_value_t = 1_000_000)]
+    #[arg(value_parser = clap::value_parser!(u32).range(0..=100_000_000))]
+    pub duplicate_window: u32,
+
+    /// Silence after which a worker or saver has lost what it holds to others
+    #[arg(long, value_name = "TIME", env = "COPYDESK_LEASE_TIMEOUT", default_value = "30s", value_parser = duration)]
+    pub lease_timeout: Duration,
+}
+
+impl QueueArgs {
+    /// As the backend takes them.
+    pub fn bounds(&self) -> QueueBounds {
+        QueueBounds {
+            posts_max: self.posts_max,
+            posts_bytes_max: self.posts_bytes_max,
+            results_max: self.results_max,
+            disk_free_min: self.disk_free_min,
+            duplicate_window: self.duplicate_window as usize,
+            lease_timeout: self.lease_timeout,
+        }
+    }
+
+    fn to_args(&self) -> [String; 6] {
+        [
+            format!("--posts-max={}", self.posts_max),
+            format!("--posts-bytes-max={}", self.posts_bytes_max),
+            format!("--results-max={}", self.results_max),
+            format!("--disk-free-min={}", self.disk_free_min),
+            format!("--duplicate-window={}", self.duplicate_window),
+            format!("--lease-timeout={}ms", self.lease_timeout.as_millis()),
+        ]
+    }
 }
 
 impl PipelineArgs {
@@ -139,6 +200,7 @@ impl PipelineArgs {
             format!("--max-deliveries={}", self.max_deliveries),
             format!("--engine={}", self.engine.engine),
         ];
+        args.extend(self.queue.to_args());
         if self.mentions {
             args.push("--mentions".to_owned());
         }
@@ -146,33 +208,5 @@ impl PipelineArgs {
             args.push(format!("--model={}", model.display()));
         }
         args
-    }
-}
-
-/// Reads `250ms`, `2s`, `1.5s`, `5m`, `1h`.
-pub fn duration(text: &str) -> Result<Duration, String> {
-    let digits = text.find(|c: char| c != '.' && !c.is_ascii_digit()).unwrap_or(text.len());
-    let (number, unit) = text.split_at(digits);
-    let seconds = match unit {
-        "ms" => 0.001,
-        "s" => 1.0,
-        "m" => 60.0,
-        "h" => 3600.0,
-        _ => return Err("a time is a number with a unit: 250ms, 2s, 5m or 1h".to_owned()),
-    };
-    let number: f64 = number.parse().map_err(|_| format!("{number:?} is not a number"))?;
-    Duration::try_from_secs_f64(number * seconds).map_err(|error| error.to_string())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_are_read_with_their_units() {
-        assert_eq!(duration("250ms"), Ok(Duration::from_millis(250)));
-        assert_eq!(duration("1.5s"), Ok(Duration::from_millis(1500)));
-        assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
-        assert!(duration("5").is_err() && duration("s").is_err() && duration("-1s").is_err());
     }
 }
