@@ -41,6 +41,8 @@ pub struct Settings {
     pub drain_timeout: Duration,
     /// Deliveries after which a post that kills its worker is given up.
     pub max_deliveries: u32,
+    /// Silence after which a worker is taken for stuck, and killed.
+    pub stuck_after: Duration,
     /// How much the queue holds, and for how long.
     pub queue: QueueBounds,
     /// The program that children run: normally this one.
@@ -202,6 +204,7 @@ fn recipe(settings: &Settings, local: &Address) -> Recipe {
         program: settings.program.clone(),
         worker: child(Role::Worker(settings.worker.clone())),
         saver: child(Role::Saver(SaverSettings { store: settings.store.clone(), data_dir: settings.data_dir.clone() })),
+        stuck_after: settings.stuck_after,
     }
 }
 

@@ -78,15 +78,6 @@ impl Kind {
             Kind::Saver => "saver",
         }
     }
-
-    /// How long a child of this kind may be silent. A post takes seconds at most. A saver is silent while the store
-    /// has others commit before it, and there may be many.
-    fn silence_max(self) -> Duration {
-        match self {
-            Kind::Worker => Duration::from_secs(120),
-            Kind::Saver => Duration::from_secs(900),
-        }
-    }
 }
 
 impl std::fmt::Display for SlotId {
@@ -96,10 +87,10 @@ impl std::fmt::Display for SlotId {
 }
 
 impl Seat {
-    /// A seat that nobody has sat in.
-    pub fn empty(kind: Kind, now: Instant) -> Seat {
+    /// A seat that nobody has sat in. Whoever sits there is killed when nothing was heard of him for `silence_max`.
+    pub fn empty(now: Instant, silence_max: Duration) -> Seat {
         Seat {
-            slot: Slot::new(now, kind.silence_max()),
+            slot: Slot::new(now, silence_max),
             process: None,
             incarnation: 0,
             orders: None,

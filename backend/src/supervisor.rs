@@ -24,6 +24,8 @@ use crate::spawn::spawn;
 
 /// How often slots and the drain are asked what is due.
 const TICK: Duration = Duration::from_millis(50);
+/// How long a saver may be silent: it is while the store has others commit before it, and there may be many.
+const SAVER_SILENCE_MAX: Duration = Duration::from_secs(900);
 
 /// What the supervisor hears of.
 #[derive(Debug)]
@@ -59,6 +61,8 @@ pub struct Recipe {
     pub worker: ChildSettings,
     /// What savers are told.
     pub saver: ChildSettings,
+    /// How long a worker may be silent: longer than it takes for any post.
+    pub stuck_after: Duration,
 }
 
 /// The supervisor.
@@ -82,9 +86,10 @@ impl Supervisor {
         (sender, events): (Sender<Event>, Receiver<Event>),
     ) -> Supervisor {
         let now = Instant::now();
-        let seats = [(Kind::Worker, workers), (Kind::Saver, savers)]
-            .into_iter()
-            .flat_map(|(kind, count)| (1..=count).map(move |number| (SlotId { kind, number }, Seat::empty(kind, now))));
+        let kinds = [(Kind::Worker, workers, recipe.stuck_after), (Kind::Saver, savers, SAVER_SILENCE_MAX)];
+        let seats = kinds.into_iter().flat_map(|(kind, count, silence_max)| {
+            (1..=count).map(move |number| (SlotId { kind, number }, Seat::empty(now, silence_max)))
+        });
         let (seats, drain) = (seats.collect(), Drain::new(drain_timeout));
         Supervisor { manager, recipe, seats, drain, board: Board::default(), events, sender }
     }

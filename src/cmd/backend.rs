@@ -51,6 +51,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
         worker: args.pipeline.worker_settings(),
         drain_timeout: args.pipeline.drain_timeout,
         max_deliveries: args.pipeline.max_deliveries,
+        stuck_after: args.pipeline.stuck_after,
         queue: args.pipeline.queue.bounds(),
         data_dir: args.data.data_dir,
         program: std::env::current_exe().map_err(Failure::new)?,

@@ -71,6 +71,8 @@ impl ListArgs {
 
 /// Workers, or savers, at most: far more than the largest machines have cores.
 const PROCESSES_MAX: i64 = 512;
+/// `--stuck-after` at least: less would be the end of workers that are well.
+const STUCK_AFTER_MIN: Duration = Duration::from_secs(2);
 
 /// How many processes there are, and how they work.
 #[derive(clap::Args, Debug, Clone)]
@@ -103,6 +105,10 @@ pub struct PipelineArgs {
     #[arg(value_parser = clap::value_parser!(u32).range(1..=100))]
     pub max_deliveries: u32,
 
+    /// Time after which a worker that is still at one post is taken for stuck and killed, as if the post had killed it
+    #[arg(long, value_name = "TIME", env = "COPYDESK_STUCK_AFTER", default_value = "120s", value_parser = stuck_after)]
+    pub stuck_after: Duration,
+
     /// Keep each post's own mentions, with character offsets, beside the counters
     #[arg(long, env = "COPYDESK_MENTIONS")]
     pub mentions: bool,
@@ -112,6 +118,13 @@ pub struct PipelineArgs {
 
     #[command(flatten)]
     pub queue: QueueArgs,
+}
+
+/// Reads `--stuck-after`.
+fn stuck_after(text: &str) -> Result<Duration, String> {
+    let time = duration(text)?;
+    // It says once a second that it works.
+    if time < STUCK_AFTER_MIN { Err("give a worker at least 2s for a post".to_owned()) } else { Ok(time) }
 }
 
 /// How much the queue holds, and for how long.
@@ -198,6 +211,7 @@ impl PipelineArgs {
             format!("--flush-interval={}", millis(self.flush_interval)),
             format!("--drain-timeout={}", millis(self.drain_timeout)),
             format!("--max-deliveries={}", self.max_deliveries),
+            format!("--stuck-after={}", millis(self.stuck_after)),
             format!("--engine={}", self.engine.engine),
         ];
         args.extend(self.queue.to_args());
