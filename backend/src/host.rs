@@ -27,6 +27,8 @@ pub struct Settings {
     pub data_dir: PathBuf,
     /// Where the queue listens, beside the Unix socket in the data directory.
     pub queue_listen: Vec<Address>,
+    /// Connections at once on each of them.
+    pub connections_max: usize,
     /// The file of the shared secret.
     pub secret_file: Option<PathBuf>,
     /// Worker processes.
@@ -182,8 +184,8 @@ fn manager_settings(settings: &Settings) -> ManagerSettings {
             _ => queue.items_max = results_max,
         }
     }
-    let max_deliveries = settings.max_deliveries;
-    ManagerSettings { max_deliveries, disk_free_min, duplicate_window, lease_timeout, ..manager }
+    let (max_deliveries, connections_max) = (settings.max_deliveries, settings.connections_max);
+    ManagerSettings { max_deliveries, connections_max, disk_free_min, duplicate_window, lease_timeout, ..manager }
 }
 
 fn secret(settings: &Settings) -> Result<Option<Secret>, BackendError> {

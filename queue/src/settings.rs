@@ -42,6 +42,8 @@ pub struct ManagerSettings {
     pub lease_timeout: Duration,
     /// Free bytes of the disk below which puts are refused. The rest is for what finishing needs.
     pub disk_free_min: u64,
+    /// Connections at once, on each address that is listened on.
+    pub connections_max: usize,
 }
 
 impl ManagerSettings {
@@ -67,6 +69,7 @@ impl ManagerSettings {
             cache_bytes: 64 << 20,
             lease_timeout: Duration::from_secs(30),
             disk_free_min: 256 << 20,
+            connections_max: 1_024,
         }
     }
 }

@@ -7,8 +7,18 @@ use common::exit;
 use nix::sys::signal::Signal;
 use queue::Address;
 
+use super::descriptors;
 use super::shared::{DataArgs, PipelineArgs};
 use crate::failure::Failure;
+
+/// Connections to the queue, on each address it listens on, those included that have not said who they are.
+const CONNECTIONS_MAX: u64 = 1_280;
+/// File descriptors of the runtime, the log and the store.
+const OTHER_DESCRIPTORS: u64 = 64;
+/// File descriptors for each child: its control channel, and its queue.
+const DESCRIPTORS_PER_CHILD: u64 = 8;
+/// Bytes of the log for each file of it; half of them may be settled and not removed yet.
+const BYTES_PER_DESCRIPTOR: u64 = 32 << 20;
 
 /// Arguments of `copydesk backend`.
 #[derive(clap::Args)]
@@ -42,8 +52,10 @@ pub fn run(args: Args) -> Result<(), Failure> {
     if let Some(parent) = args.parent {
         backend::child::die_with_parent(parent, Signal::SIGTERM).map_err(Failure::new)?;
     }
+    let queue_listen = listen(&args.queue_listen)?;
     let settings = backend::Settings {
-        queue_listen: listen(&args.queue_listen)?,
+        connections_max: connections_max(&args.pipeline, 1 + queue_listen.len() as u64),
+        queue_listen,
         secret_file: args.queue_secret_file,
         workers: args.pipeline.workers(),
         savers: usize::from(args.pipeline.savers),
@@ -61,6 +73,17 @@ pub fn run(args: Args) -> Result<(), Failure> {
         BackendError::Start(_) => Failure::new(error),
         _ => Failure::settings(error),
     })
+}
+
+/// Connections on each address, of those that have said who they are: as many as there may be file descriptors for, but
+/// always enough for the children and some clients.
+fn connections_max(args: &PipelineArgs, addresses: u64) -> usize {
+    let children = args.workers() + usize::from(args.savers);
+    let segments = args.queue.posts_bytes_max / BYTES_PER_DESCRIPTOR;
+    let others = OTHER_DESCRIPTORS + children as u64 * DESCRIPTORS_PER_CHILD + segments;
+    let connections = descriptors::for_connections(CONNECTIONS_MAX * addresses, others) / addresses as usize;
+    // One in five is for those at the door.
+    (connections / 5 * 4).max(children + 8)
 }
 
 fn listen(text: &str) -> Result<Vec<Address>, Failure> {

@@ -13,11 +13,15 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use tokio::sync::watch;
 
+use super::descriptors;
 use super::shared::DataArgs;
 use crate::failure::Failure;
 
 /// How long a put waits for a backend that is away, which is what a restart of it takes; after that it is a 503.
 const RECONNECT_FOR: Duration = Duration::from_secs(5);
+
+/// File descriptors beside those of clients: the queue, what reads the store, the runtime.
+const OTHER_DESCRIPTORS: u64 = 64;
 
 /// Arguments of `copydesk frontend`.
 #[derive(clap::Args)]
@@ -61,6 +65,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
     if let Some(parent) = args.parent {
         backend::child::die_with_parent(parent, Signal::SIGTERM).map_err(Failure::new)?;
     }
+    let limits = limits();
     let data_dir = &args.data.data_dir;
     let target = args.data.target()?;
     let secret = args.queue_secret_file.as_ref().map(Secret::from_file).transpose().map_err(Failure::settings)?;
@@ -85,7 +90,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
         let name = format!("frontend {}", std::process::id());
         let client = Client::new_lazy(ClientSettings { address, secret, name, reconnect_for: RECONNECT_FOR });
         let store = Arc::new(move || target.reader());
-        let settings = Settings { queue: Arc::new(client), store, limits: Limits::default() };
+        let settings = Settings { queue: Arc::new(client), store, limits };
         let graceful = frontend::run(listener, settings, reached(stops.clone(), 1));
         tokio::select! {
             served = graceful => served,
@@ -96,6 +101,13 @@ pub fn run(args: Args) -> Result<(), Failure> {
     runtime.shutdown_background();
     tracing::info!("the frontend ends");
     served.map_err(Failure::new)
+}
+
+/// As many connections as there may be file descriptors for.
+fn limits() -> Limits {
+    let limits = Limits::default();
+    let connections_max = descriptors::for_connections(limits.connections_max as u64, OTHER_DESCRIPTORS).max(1);
+    Limits { connections_max, ..limits }
 }
 
 /// Binds an address that only this machine can reach.

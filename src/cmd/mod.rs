@@ -2,6 +2,7 @@
 
 mod backend;
 mod child;
+mod descriptors;
 mod entities;
 mod evaluate;
 mod extract;

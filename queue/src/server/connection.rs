@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::api::{QueueError, QueueId};
@@ -59,35 +59,61 @@ struct Incoming<R> {
     waits: Waits,
 }
 
+/// Where a connection waits until it is known who is there.
+pub(crate) struct Door {
+    /// Resolves when others need the room.
+    pub(crate) sent_away: oneshot::Receiver<()>,
+    /// Inside.
+    pub(crate) places: Arc<Semaphore>,
+    pub(crate) places_max: usize,
+}
+
 /// Serves one connection until it ends.
-pub(crate) async fn run<R, W>(host: Arc<Host>, reader: R, mut writer: W, peer: String)
+pub(crate) async fn run<R, W>(host: Arc<Host>, reader: R, mut writer: W, peer: String, door: Door)
 where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin + Send + 'static,
 {
     let mut reader = FrameReader::new(reader, HANDSHAKE_BYTES_MAX);
+    let Door { mut sent_away, places, places_max } = door;
     let mut ended = host.ended.clone();
-    let logging_in = timeout(LOGIN_WITHIN, login(&mut reader, &mut writer, host.secret.as_ref()));
-    let known = tokio::select! {
-        known = logging_in => known,
+    let admitted = tokio::select! {
+        admitted = admit(&host, &mut reader, &mut writer, &peer) => admitted,
         _ = ended.changed() => return,
+        _ = &mut sent_away => return,
     };
-    let known = match known {
-        Ok(Ok(Some(known))) => known,
-        Ok(Ok(None)) => return,
-        // A look whether somebody listens here, such as a health check: it went away while it was greeted.
-        Ok(Err(QueueError::Disconnected(_))) => return,
-        Ok(Err(error)) => {
-            host.grumbler.grumble(&peer, |again| tracing::warn!(peer, %error, again, "a connection is refused"));
-            let _ = timeout(LOGIN_WITHIN, refuse(&mut writer, &error)).await;
-            return;
-        }
-        Err(_) => {
-            host.grumbler.grumble(&peer, |again| tracing::warn!(peer, again, "a connection said nothing in time"));
-            return;
-        }
+    let Some(known) = admitted else { return };
+    // Known from here on: the room at the door is somebody else's.
+    drop(sent_away);
+    let Ok(_place) = places.try_acquire_owned() else {
+        host.grumbler.grumble("places", |again| {
+            tracing::warn!(peer, connections = places_max, again, "a connection is refused: there are too many");
+        });
+        return;
     };
     serve(host, reader, writer, known, peer).await;
+}
+
+/// Finds out who is there, within the time for that; nobody if the connection is to end.
+async fn admit<R, W>(host: &Host, reader: &mut FrameReader<R>, writer: &mut W, peer: &str) -> Option<Known>
+where
+    R: AsyncRead + Unpin,
+    W: AsyncWrite + Unpin,
+{
+    match timeout(LOGIN_WITHIN, login(reader, writer, host.secret.as_ref())).await {
+        Ok(Ok(known)) => known,
+        // A look whether somebody listens here, such as a health check: it went away while it was greeted.
+        Ok(Err(QueueError::Disconnected(_))) => None,
+        Ok(Err(error)) => {
+            host.grumbler.grumble(peer, |again| tracing::warn!(peer, %error, again, "a connection is refused"));
+            let _ = timeout(LOGIN_WITHIN, refuse(writer, &error)).await;
+            None
+        }
+        Err(_) => {
+            host.grumbler.grumble(peer, |again| tracing::warn!(peer, again, "a connection said nothing in time"));
+            None
+        }
+    }
 }
 
 async fn serve<R, W>(host: Arc<Host>, reader: FrameReader<R>, mut writer: W, known: Known, peer: String)
@@ -115,11 +141,19 @@ where
         _ = &mut writing => (End::Lost, true),
         _ = ended.changed() => (End::Released, false),
     };
-    host.shared.step(|core| core.end_session(connection, end));
+    let pauses = host.shared.step(|core| core.end_session(connection, end));
     tracing::debug!(name, peer, connection, ?end, "disconnected");
+    let began = Instant::now();
     drop(incoming);
     if !is_written && timeout(FLUSH_WITHIN, &mut writing).await.is_err() {
         writing.abort();
+    }
+    for pause in pauses {
+        if timeout_at(began + pause.time, ended.changed()).await.is_ok() {
+            // The server ends, and nobody is left to be given anything.
+            return;
+        }
+        host.shared.step(|core| core.end_pause(pause));
     }
 }
 

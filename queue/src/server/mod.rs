@@ -1,28 +1,33 @@
 //! The server: accepts connections and ends them. One task reads and one writes for each; no thread waits for anybody.
+//!
+//! Every address has places of its own, so that whoever fills one leaves the others free. Those who have not said who
+//! they are take none of them: they wait at the door, and when too many stand there the first to have come is sent
+//! away. A client that knows the secret needs one round trip there, so a crowd that says nothing does not keep it out.
 
 mod connection;
 mod listener;
 mod login;
 mod outgoing;
 
+use std::collections::VecDeque;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 use crate::manager::Manager;
 use crate::secret::Secret;
-use crate::server::connection::Host;
+use crate::server::connection::{Door, Host};
 use crate::server::listener::Accepted;
 use crate::server::login::Grumbler;
 
 pub use crate::server::listener::Listener;
 
-/// Connections at once.
-const CONNECTIONS_MAX: usize = 1024;
+/// For so many places there is room for one at the door.
+const PLACES_PER_STRANGER: usize = 4;
 /// Bytes of requests that are not answered yet, of all connections.
 const HELD_BYTES_MAX: usize = 256 << 20;
 /// Pause when the system has no more file descriptors.
@@ -49,22 +54,25 @@ pub async fn serve(
         grumbler: Grumbler::default(),
         ended,
     });
-    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let (is_open, mut all_ended) = mpsc::channel(1);
     let mut accepting = JoinSet::new();
     for listener in listeners {
-        accepting.spawn(accept_all(Arc::clone(&host), listener, Arc::clone(&places)));
+        accepting.spawn(accept_all(Arc::clone(&host), listener, is_open.clone()));
     }
     shutdown.await;
     accepting.shutdown().await;
-    drop(end);
-    // When every place is free again, every connection has ended.
-    let all = places.acquire_many(CONNECTIONS_MAX as u32);
-    if tokio::time::timeout(END_WITHIN, all).await.is_err() {
+    drop((end, is_open, host));
+    // Every connection holds a sender.
+    if tokio::time::timeout(END_WITHIN, all_ended.recv()).await.is_err() {
         tracing::warn!("connections are left that did not end in time");
     }
 }
 
-async fn accept_all(host: Arc<Host>, mut listener: Listener, places: Arc<Semaphore>) {
+async fn accept_all(host: Arc<Host>, mut listener: Listener, is_open: mpsc::Sender<()>) {
+    let places_max = host.shared.settings.connections_max.max(1);
+    let strangers_max = (places_max / PLACES_PER_STRANGER).max(1);
+    let places = Arc::new(Semaphore::new(places_max));
+    let mut strangers: VecDeque<oneshot::Sender<()>> = VecDeque::new();
     loop {
         let accepted = match tokio::time::timeout(HEAL_EVERY, listener.accept()).await {
             Ok(Ok(accepted)) => accepted,
@@ -82,33 +90,40 @@ async fn accept_all(host: Arc<Host>, mut listener: Listener, places: Arc<Semapho
                 continue;
             }
         };
-        let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
-            host.grumbler.grumble("places", |again| {
-                tracing::warn!(connections = CONNECTIONS_MAX, again, "a connection is refused: there are too many");
+        if strangers.len() >= strangers_max {
+            strangers.retain(|stranger| !stranger.is_closed());
+        }
+        if strangers.len() >= strangers_max {
+            host.grumbler.grumble("strangers", |again| {
+                let address = listener.address();
+                tracing::warn!(%address, again, "too many connections say nothing; the oldest is closed");
             });
-            continue;
-        };
-        let host = Arc::clone(&host);
+            strangers.pop_front();
+        }
+        let (stranger, sent_away) = oneshot::channel();
+        strangers.push_back(stranger);
+        let door = Door { sent_away, places: Arc::clone(&places), places_max };
+        let (host, is_open) = (Arc::clone(&host), is_open.clone());
         match accepted {
             Accepted::Tcp(stream, peer) => {
                 let (reader, writer) = stream.into_split();
-                spawn(host, reader, writer, peer, place);
+                spawn(host, reader, writer, peer, door, is_open);
             }
             Accepted::Unix(stream) => {
                 let (reader, writer) = stream.into_split();
-                spawn(host, reader, writer, "this machine".to_owned(), place);
+                spawn(host, reader, writer, "this machine".to_owned(), door, is_open);
             }
         }
     }
 }
 
-fn spawn<R, W>(host: Arc<Host>, reader: R, writer: W, peer: String, place: tokio::sync::OwnedSemaphorePermit)
+fn spawn<R, W>(host: Arc<Host>, reader: R, writer: W, peer: String, door: Door, is_open: mpsc::Sender<()>)
 where
     R: AsyncRead + Unpin + Send + 'static,
     W: AsyncWrite + Unpin + Send + 'static,
 {
     tokio::spawn(async move {
-        connection::run(host, reader, writer, peer).await;
-        drop(place);
+        connection::run(host, reader, writer, peer, door).await;
+        drop(is_open);
     });
 }

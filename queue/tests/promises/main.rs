@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests are tests")]
 
+mod crowds;
+mod dead_letters;
 mod duplicates;
 mod durability;
 mod faults;
