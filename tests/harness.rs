@@ -70,9 +70,15 @@ pub struct Running {
 impl Running {
     /// Starts the binary; its log goes to `log`.
     pub fn start(args: &[String], log: &Path) -> Running {
+        Running::start_in(&[], args, log)
+    }
+
+    /// The same, with additional environment.
+    pub fn start_in(environment: &[(String, String)], args: &[String], log: &Path) -> Running {
         let log = std::fs::OpenOptions::new().create(true).append(true).open(log).expect("log file");
         let mut command = Command::new(COPYDESK);
-        command.args(args).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        command.args(args).envs(environment.iter().cloned());
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         Running { child: command.spawn().expect("the binary starts") }
     }
 
@@ -108,11 +114,17 @@ pub struct Pipeline {
     pub frontend: Running,
     pub url: String,
     backend_args: Vec<String>,
+    environment: Vec<(String, String)>,
 }
 
 impl Pipeline {
     /// Starts both with 2 workers and 2 savers, or as `extra` says, and waits until posts can be taken and counted.
     pub fn start(dir: &Path, extra: &[&str]) -> Pipeline {
+        Pipeline::start_in(&[], dir, extra)
+    }
+
+    /// The same, with additional environment for both and for all that they start.
+    pub fn start_in(environment: &[(String, String)], dir: &Path, extra: &[&str]) -> Pipeline {
         let data_dir = format!("--data-dir={}", dir.display());
         let mut backend_args: Vec<String> =
             ["backend", &data_dir, "--queue-listen=none"].iter().map(ToString::to_string).collect();
@@ -122,35 +134,42 @@ impl Pipeline {
             }
         }
         backend_args.extend(extra.iter().map(ToString::to_string));
-        let backend = Running::start(&backend_args, &dir.join("backend.log"));
-        let address_file = dir.join("address");
-        let _ = std::fs::remove_file(&address_file);
-        let queue = format!("--queue=unix:{}", dir.join("queue.sock").display());
-        let address = format!("--address-file={}", address_file.display());
-        let frontend_args = ["frontend", &data_dir, "--listen=127.0.0.1:0", &queue, &address];
-        let frontend_args: Vec<String> = frontend_args.iter().map(ToString::to_string).collect();
-        let frontend = Running::start(&frontend_args, &dir.join("frontend.log"));
-        let bound = wait_for("the frontend's address", || std::fs::read_to_string(&address_file).ok());
-        let url = format!("http://{}", bound.trim());
-        let mut pipeline = Pipeline { dir: dir.to_owned(), backend, frontend, url, backend_args };
+        let backend = Running::start_in(environment, &backend_args, &dir.join("backend.log"));
+        let (frontend, url) = start_frontend(environment, dir);
+        let environment = environment.to_vec();
+        let mut pipeline = Pipeline { dir: dir.to_owned(), backend, frontend, url, backend_args, environment };
         pipeline.wait_ready();
         pipeline
     }
 
     pub fn wait_ready(&mut self) {
-        let log = self.dir.join("backend.log");
         wait_for("/readyz", || {
-            let log = || std::fs::read_to_string(&log).unwrap_or_default();
-            assert!(!self.backend.has_ended(), "the backend ended: {}", log());
+            assert!(!self.backend.has_ended(), "the backend ended: {}", self.log());
             self.get("/readyz").filter(|(status, _)| *status == 200)
         });
     }
 
+    /// What the backend and its children have said.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.dir.join("backend.log")).unwrap_or_default()
+    }
+
     /// Starts another backend on the same directory after the first has ended.
     pub fn restart_backend(&mut self) {
-        assert!(self.backend.has_ended(), "the first backend still runs");
-        self.backend = Running::start(&self.backend_args, &self.dir.join("backend.log"));
+        self.spawn_backend();
         self.wait_ready();
+    }
+
+    /// The same, for one that may not get ready.
+    pub fn spawn_backend(&mut self) {
+        assert!(self.backend.has_ended(), "the first backend still runs");
+        self.backend = Running::start_in(&self.environment, &self.backend_args, &self.dir.join("backend.log"));
+    }
+
+    /// Starts another frontend after the first has ended. It has another address.
+    pub fn restart_frontend(&mut self) {
+        assert!(self.frontend.has_ended(), "the first frontend still runs");
+        (self.frontend, self.url) = start_frontend(&self.environment, &self.dir);
     }
 
     /// Status and body; none if there was no answer at all.
@@ -195,6 +214,20 @@ impl Pipeline {
     }
 }
 
+/// A frontend on a port of its own, and its address.
+fn start_frontend(environment: &[(String, String)], dir: &Path) -> (Running, String) {
+    let address_file = dir.join("address");
+    let _ = std::fs::remove_file(&address_file);
+    let data_dir = format!("--data-dir={}", dir.display());
+    let queue = format!("--queue=unix:{}", dir.join("queue.sock").display());
+    let address = format!("--address-file={}", address_file.display());
+    let args = ["frontend", &data_dir, "--listen=127.0.0.1:0", &queue, &address];
+    let args: Vec<String> = args.iter().map(ToString::to_string).collect();
+    let frontend = Running::start_in(environment, &args, &dir.join("frontend.log"));
+    let bound = wait_for("the frontend's address", || std::fs::read_to_string(&address_file).ok());
+    (frontend, format!("http://{}", bound.trim()))
+}
+
 /// An HTTP client that takes every status for an answer.
 pub fn agent() -> ureq::Agent {
     ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(PATIENCE)).build().into()
@@ -219,7 +252,7 @@ pub fn write_posts(file: &Path, posts: impl Iterator<Item = Value>) -> String {
 }
 
 /// `count` short posts of five publications, with names that every engine knows, and ids `post-0`, `post-1`, ….
-pub fn sample_posts(count: usize) -> impl Iterator<Item = Value> {
+pub fn sample_posts(count: usize) -> impl Iterator<Item = Value> + Send + use<> {
     const PEOPLE: [&str; 5] = ["Angela Merkel", "Nelson Mandela", "Barack Obama", "Indira Gandhi", "Kofi Annan"];
     const PLACES: [&str; 4] = ["Germany", "South Africa", "Chicago", "India"];
     (0..count).map(|n| {

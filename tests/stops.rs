@@ -1,67 +1,26 @@
 //! A stop drains, and what it cannot drain is resumed; nothing that was accepted is lost or counted twice.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::checker::{articles, assert_same, expected, stored};
+use crate::client::{Client, Load};
 use crate::harness::{Pipeline, agent, answer, copydesk_ok, is_gone, sample_posts, wait_for, write_posts};
 
 /// Posts in the interrupted loads.
 const POSTS: usize = 20_000;
 
-/// A client that posts in small batches and remembers which posts got a 202. It ends at the first answer that is
-/// anything else, so a load that is interrupted stays interrupted.
-struct Client {
-    sent: Arc<AtomicUsize>,
-    thread: JoinHandle<Vec<Value>>,
-}
-
-impl Client {
-    fn start(url: &str, posts: Vec<Value>) -> Client {
-        let url = format!("{url}/v1/posts");
-        let sent = Arc::new(AtomicUsize::new(0));
-        let progress = Arc::clone(&sent);
-        let thread = std::thread::spawn(move || {
-            let agent = agent();
-            let mut accepted = Vec::new();
-            for batch in posts.chunks(50) {
-                let body: String = batch.iter().map(|post| format!("{post}\n")).collect();
-                let request = agent.post(&url).header("content-type", "application/x-ndjson");
-                let Some((status, answer)) = answer(request.send(body.as_bytes())) else { break };
-                let rejected: Vec<_> = answer["rejected"].as_array().into_iter().flatten().collect();
-                if status == 202 {
-                    let is_rejected = |post: &Value| rejected.iter().any(|item| item["id"] == post["id"]);
-                    accepted.extend(batch.iter().filter(|post| !is_rejected(post)).cloned());
-                }
-                if status != 202 || !rejected.is_empty() {
-                    break;
-                }
-                progress.fetch_add(batch.len(), Ordering::Relaxed);
-            }
-            accepted
-        });
-        Client { sent, thread }
-    }
-
-    fn accepted(self) -> Vec<Value> {
-        self.thread.join().expect("the client does not panic")
-    }
-}
-
 /// Interrupts a load by `signal` to the backend, restarts it, and checks that all that got 202 is counted, each post
-/// once; then sends everything again, as a client would that lost its answers, and checks that every counter is exact.
+/// once; then sends everything again, as a client would that lost its answers, and checks that nothing changes.
 fn interrupt(signal: Signal) {
     let dir = TempDir::new().expect("temp dir");
-    let mut pipeline = Pipeline::start(dir.path(), &["--drain-timeout=30s"]);
-    let client = Client::start(&pipeline.url, sample_posts(POSTS).collect());
-    wait_for("the middle of the load", || (client.sent.load(Ordering::Relaxed) >= POSTS / 10).then_some(()));
+    let mut pipeline = Pipeline::start(dir.path(), &["--mentions", "--drain-timeout=30s"]);
+    let load_with = Load { threads: 1, batch: 50, pause_max: Duration::from_secs(1) };
+    let client = Client::start(&pipeline.url, sample_posts(POSTS), load_with);
+    client.wait_acknowledged(POSTS / 10);
     let signalled = Instant::now();
     pipeline.backend.signal(signal);
     let status = pipeline.backend.wait("the backend's end");
@@ -69,17 +28,14 @@ fn interrupt(signal: Signal) {
         assert!(status.success(), "{status}");
         assert!(signalled.elapsed() < Duration::from_secs(31), "it took {:?}", signalled.elapsed());
     }
-    let accepted = client.accepted();
-    assert!(accepted.len() < POSTS, "the load was over before it was interrupted");
-    assert!(accepted.len() >= POSTS / 10);
+    assert!(client.ledger.acknowledged() < POSTS, "the load was over before it was interrupted");
 
     pipeline.restart_backend();
+    let ledger = client.finish();
     pipeline.wait_counted();
-    let resumed = stored(dir.path());
-    let accepted_file = write_posts(&dir.path().join("accepted.ndjson"), accepted.into_iter());
-    for (key, count) in expected(&accepted_file) {
-        assert!(resumed.get(&key).copied().unwrap_or(0) >= count, "{key:?} is too low");
-    }
+    let verdict = ledger.verdict(dir.path(), &[]);
+    verdict.assert_clean();
+    assert_eq!(verdict.saved, POSTS);
     let file = write_posts(&dir.path().join("all.ndjson"), sample_posts(POSTS));
     load(&pipeline.url, &file);
     pipeline.wait_counted();

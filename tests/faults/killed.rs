@@ -1,4 +1,4 @@
-//! Processes die; counters stay exact.
+//! Children and the frontend are killed, files are taken away; counters stay exact.
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;

@@ -1,0 +1,27 @@
+//! Twenty faults, and the tests that inject them into the real binary. In all of them nothing that was acknowledged is
+//! lost, and nothing is counted twice: [`crate::checker`] judges that. Times are not waited for, seeds are printed.
+//!
+//! | # | fault | tests |
+//! |---|---|---|
+//! | 1 | SIGKILL of the queue manager under load | `log` |
+//! | 2 | power loss: what was not synced is gone | `queue/tests` |
+//! | 3 | torn last record | `log` |
+//! | 4 | flipped bit in the middle of the log | `log` |
+//! | 5 | crash between the last settlement of a segment and the removal of its file | `log` |
+//! | 6 | a sync fails | `disk` |
+//! | 7 | the disk is full on intake | `disk` |
+//! | 8 | SIGKILL of a worker in the middle of its work | `killed` |
+//! | 9 | a post that kills its worker each time | |
+//! | 10 | a worker that hangs past its lease and wakes | |
+//! | 11 | a saver is killed after its commit, before its settlement | `killed` |
+//! | 12 | the store is busy, locked or full | |
+//! | 13 | a client goes away in the middle of a body, or retries after a lost answer | |
+//! | 14 | a slow or malicious client | |
+//! | 15 | the network between processes and the queue is cut, slow or out of order | |
+//! | 16 | SIGTERM at full load | |
+//! | 17 | the supervisor is killed | |
+//! | 18 | two queue managers on one directory; a child in a crash loop | |
+//! | 19 | the clock jumps; a limit of descriptors or memory is reached | |
+//! | 20 | upgrade and downgrade with data on disk | |
+
+mod killed;
