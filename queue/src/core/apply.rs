@@ -84,8 +84,7 @@ impl Core {
                     if let Some(entry) = queue.items.get_mut(seq) {
                         entry.attempts = *attempts;
                         if !is_replay {
-                            entry.holder = Holder::Suspect;
-                            queue.suspects.push_back(*seq);
+                            queue.suspect(*seq);
                         }
                     }
                 }

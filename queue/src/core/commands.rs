@@ -153,8 +153,9 @@ impl Core {
         }
     }
 
-    /// Notes that a consumer died while it held these items, which it holds no more.
-    pub(super) fn fail_deliveries(&mut self, q: usize, seqs: &[u64]) {
+    /// Notes that a consumer died while it held these items, which it holds no more. Returns the most failed deliveries
+    /// of those that rest now, if any do.
+    pub(super) fn fail_deliveries(&mut self, q: usize, seqs: &[u64]) -> Option<u32> {
         let max_deliveries = self.max_deliveries;
         let queue = &mut self.queues[q];
         let (mut failed, mut buried) = (Vec::new(), Vec::new());
@@ -166,6 +167,8 @@ impl Core {
             list.push((*seq, attempts));
         }
         let id = queue.settings.id;
+        queue.resting.extend(failed.iter().map(|(seq, _)| *seq));
+        let attempts_most = failed.iter().map(|(_, attempts)| *attempts).max();
         if !failed.is_empty() {
             self.submit_record(Record::Return { queue: id.0, failed }, None);
         }
@@ -175,6 +178,7 @@ impl Core {
             tracing::error!(queue = id.0, items = buried.len(), reason, "items go to the dead letters");
             self.submit_record(bury_record(id, buried, &reason), None);
         }
+        attempts_most
     }
 
     /// Gives up an item whose payload can't be read back.

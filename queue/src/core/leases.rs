@@ -3,9 +3,14 @@
 //! Items whose consumer died are suspects: one of them may have killed it. They are given in small groups, and alone
 //! before the last try, only to a consumer that holds nothing else, which then gets nothing more until it has settled
 //! them. So a poison item is found by itself and takes nothing with it.
+//!
+//! Before the next try they rest, longer each time: whatever kills consumers without looking at items, such as a lack of
+//! memory or an impatient operator, may be over then, and a poison item keeps consumers from others less often. There is
+//! no clock in here: whoever ends a session is told how long the pause is, and says when it is over.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use rustc_hash::FxHashMap;
 
@@ -25,6 +30,17 @@ pub(crate) const LEASE_BYTES_MAX: u32 = 32 << 20;
 const LEASE_ITEMS_MAX: u32 = 1 << 16;
 /// Leases that wait on one connection at most.
 const WAITERS_MAX: usize = 64;
+
+/// Pause after the first failed delivery; each further one makes it four times as long, up to [`PAUSE_MAX`].
+const PAUSE_MIN: Duration = Duration::from_millis(500);
+const PAUSE_MAX: Duration = Duration::from_secs(10);
+
+/// Items that rest, since their consumer died.
+pub(crate) struct Pause {
+    pub(crate) time: Duration,
+    q: usize,
+    seqs: Vec<u64>,
+}
 
 /// How a connection ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,9 +79,11 @@ impl Core {
         u64::from(self.epoch) << 32 | u64::from(connection)
     }
 
-    /// Ends a connection. Its waiting leases are dropped first, so that nothing is given to it any more.
-    pub(crate) fn end_session(&mut self, connection: Connection, end: End) {
-        let Some(session) = self.sessions.remove(&connection) else { return };
+    /// Ends a connection. Its waiting leases are dropped first, so that nothing is given to it any more. Somebody must
+    /// call [`Core::end_pause`] for each pause, when its time is over.
+    pub(crate) fn end_session(&mut self, connection: Connection, end: End) -> Vec<Pause> {
+        let Some(session) = self.sessions.remove(&connection) else { return Vec::new() };
+        let mut pauses = Vec::new();
         let sent = session.sent.load(Ordering::Acquire);
         for (q, held) in session.held.into_iter().enumerate() {
             let queue = &mut self.queues[q];
@@ -78,11 +96,22 @@ impl Core {
             self.make_ready(q, released.into_iter().map(|(seq, _)| seq).collect());
             let mut failed: Vec<u64> = failed.into_iter().map(|(seq, _)| seq).collect();
             failed.sort_unstable();
-            if self.poison.is_none() {
-                self.fail_deliveries(q, &failed);
+            if self.poison.is_none()
+                && let Some(attempts) = self.fail_deliveries(q, &failed)
+            {
+                // The end of a closed queue is waited for.
+                let attempts = if self.queues[q].is_closed { 1 } else { attempts };
+                pauses.push(Pause { time: pause_after(attempts), q, seqs: failed });
             }
         }
         self.pump_all();
+        pauses
+    }
+
+    /// The time of a pause is over.
+    pub(crate) fn end_pause(&mut self, Pause { q, seqs, .. }: Pause) {
+        self.queues[q].end_rest(seqs);
+        self.pump(q);
     }
 
     /// Puts items back to the front, in their order.
@@ -163,7 +192,7 @@ impl Core {
         if queue.is_done() {
             return Decision::Answer(Answer::Stop);
         }
-        if queue.is_closed && queue.ready_count() == 0 && holds {
+        if queue.is_closed && !queue.has_offers() && holds {
             return Decision::Answer(Answer::Flush);
         }
         Decision::Wait
@@ -266,7 +295,7 @@ impl Core {
     pub(crate) fn pump(&mut self, q: usize) {
         for _ in 0..self.queues[q].waiters.len() {
             let queue = &mut self.queues[q];
-            if queue.ready_count() == 0 && !queue.is_closed && !queue.is_stopped {
+            if !queue.has_offers() && !queue.is_closed && !queue.is_stopped {
                 return;
             }
             let Some(Waiter { connection, want, reply }) = queue.waiters.pop_front() else { return };
@@ -283,5 +312,20 @@ impl Core {
         for q in 0..self.queues.len() {
             self.pump(q);
         }
+    }
+}
+
+fn pause_after(attempts: u32) -> Duration {
+    PAUSE_MIN.saturating_mul(4_u32.saturating_pow(attempts.saturating_sub(1))).min(PAUSE_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_to_a_bound() {
+        let pauses = [1, 2, 3, 4, 100].map(|attempts| pause_after(attempts).as_millis());
+        assert_eq!(pauses, [500, 2_000, 8_000, 10_000, 10_000]);
     }
 }

@@ -138,7 +138,11 @@ impl Core {
     /// Refuses puts from outside from now on.
     pub(crate) fn close(&mut self, queue: QueueId) {
         if let Some(q) = self.position(queue.0) {
-            self.queues[q].is_closed = true;
+            let queue = &mut self.queues[q];
+            queue.is_closed = true;
+            // Somebody waits for the end of it now.
+            let resting = queue.resting.iter().copied().collect();
+            queue.end_rest(resting);
             self.pump(q);
         }
     }

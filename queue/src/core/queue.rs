@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use rustc_hash::FxHashSet;
+
 use crate::api::{QueueStats, Want};
 use crate::core::answer::Reply;
 use crate::log::cache::Place;
@@ -57,6 +59,8 @@ pub(crate) struct QueueState {
     pub(crate) items: BTreeMap<u64, Entry>,
     pub(crate) ready: VecDeque<u64>,
     pub(crate) suspects: VecDeque<u64>,
+    /// Suspects that nobody gets for a while: not in `suspects`, from the death of their consumer on.
+    pub(crate) resting: FxHashSet<u64>,
     pub(crate) dead: BTreeMap<u64, Dead>,
     /// Payload bytes of `items`.
     pub(crate) bytes: u64,
@@ -80,6 +84,7 @@ impl QueueState {
             items: BTreeMap::new(),
             ready: VecDeque::new(),
             suspects: VecDeque::new(),
+            resting: FxHashSet::default(),
             dead: BTreeMap::new(),
             bytes: 0,
             next_seq: 0,
@@ -95,7 +100,34 @@ impl QueueState {
     }
 
     pub(crate) fn ready_count(&self) -> u64 {
-        (self.ready.len() + self.suspects.len()) as u64
+        (self.ready.len() + self.suspects.len() + self.resting.len()) as u64
+    }
+
+    /// Whether somebody could be given something now.
+    pub(crate) fn has_offers(&self) -> bool {
+        !self.ready.is_empty() || !self.suspects.is_empty()
+    }
+
+    /// A failed delivery was written down: the item waits for its next, at once or after its pause.
+    pub(crate) fn suspect(&mut self, seq: u64) {
+        if let Some(entry) = self.items.get_mut(&seq) {
+            entry.holder = Holder::Suspect;
+            if !self.resting.contains(&seq) {
+                self.suspects.push_back(seq);
+            }
+        }
+    }
+
+    /// The pause of these items is over.
+    pub(crate) fn end_rest(&mut self, mut seqs: Vec<u64>) {
+        seqs.retain(|seq| self.resting.remove(seq));
+        seqs.sort_unstable();
+        for seq in seqs {
+            // One whose failed delivery is still being written down is offered as soon as it is.
+            if self.items.get(&seq).is_some_and(|entry| entry.holder == Holder::Suspect) {
+                self.suspects.push_back(seq);
+            }
+        }
     }
 
     pub(crate) fn leased_count(&self) -> u64 {

@@ -1,5 +1,7 @@
 //! Consumers that die, and the items that kill them.
 
+use std::time::{Duration, Instant};
+
 use queue::*;
 
 use crate::support::*;
@@ -28,7 +30,7 @@ async fn leases_of_a_dead_consumer_come_back_as_suspects() {
     let dir = dir();
     let running = start(settings(dir.path())).await;
     let client = running.client("one").await;
-    client.put(POSTS, items(0..50)).await.unwrap();
+    client.put(POSTS, items(0..40)).await.unwrap();
     let lost = killed(&running, POSTS, 40).await;
     until("the dead consumer's leases are free", || running.counts("posts").leased == 0).await;
     let Leased::Items { deliveries, suspects: true } = client.lease(POSTS, want_soon(100)).await.unwrap() else {
@@ -39,6 +41,47 @@ async fn leases_of_a_dead_consumer_come_back_as_suspects() {
     assert_eq!(client.lease(POSTS, want(1)).await.unwrap(), Leased::Empty);
     client.settle(POSTS, leases(&deliveries), None).await.unwrap();
     assert_eq!(lease(&client, POSTS, 100).await.len(), 8);
+}
+
+#[tokio::test]
+async fn suspects_rest_before_their_next_try_and_keep_nobody_waiting() {
+    let dir = dir();
+    let running = start(settings(dir.path())).await;
+    let client = running.client("one").await;
+    client.put(POSTS, items(0..5)).await.unwrap();
+    killed(&running, POSTS, 3).await;
+    let died = Instant::now();
+    until("the dead consumer's leases are free", || running.counts("posts").leased == 0).await;
+    // They are ready, but others come first.
+    assert_eq!(running.counts("posts").ready, 5);
+    let others = lease(&client, POSTS, 100).await;
+    assert_eq!(ids(&others), ["id-3", "id-4"]);
+    client.settle(POSTS, leases(&others), None).await.unwrap();
+    let suspects = lease(&client, POSTS, 100).await;
+    assert_eq!(ids(&suspects), ["id-0", "id-1", "id-2"]);
+    assert!(died.elapsed() > Duration::from_millis(400), "after {:?}", died.elapsed());
+    // What is given back untouched does not rest.
+    client.release(POSTS, leases(&suspects)).await.unwrap();
+    assert_eq!(ids(&lease(&client, POSTS, 100).await), ["id-0", "id-1", "id-2"]);
+}
+
+#[tokio::test]
+async fn nothing_rests_when_the_end_of_the_queue_is_waited_for() {
+    let dir = dir();
+    let running = start(settings(dir.path())).await;
+    let client = running.client("one").await;
+    client.put(POSTS, items(0..3)).await.unwrap();
+    killed(&running, POSTS, 3).await;
+    until("the dead consumer's leases are free", || running.counts("posts").leased == 0).await;
+    running.manager.close(POSTS);
+    let mut taken = Vec::new();
+    let began = Instant::now();
+    while let Leased::Items { deliveries, .. } = client.lease(POSTS, want_soon(100)).await.unwrap() {
+        client.settle(POSTS, leases(&deliveries), None).await.unwrap();
+        taken.extend(deliveries);
+    }
+    assert_eq!(ids(&taken), ["id-0", "id-1", "id-2"]);
+    assert!(began.elapsed() < Duration::from_millis(300), "after {:?}", began.elapsed());
 }
 
 #[tokio::test]
@@ -59,7 +102,8 @@ async fn a_poison_item_is_found_and_takes_no_other_with_it() {
                 let client = Client::connect(settings).await.unwrap();
                 let mut settled = Vec::new();
                 loop {
-                    let wait = std::time::Duration::from_millis(300);
+                    // Longer than a suspect rests.
+                    let wait = Duration::from_secs(3);
                     match client.lease(POSTS, Want { wait, ..want(64) }).await.unwrap() {
                         Leased::Items { deliveries, .. } if ids(&deliveries).contains(&"id-17") => {
                             std::mem::forget(client);
@@ -106,10 +150,10 @@ async fn a_busy_consumer_is_asked_to_settle_so_that_suspects_do_not_wait_for_eve
     let dir = dir();
     let running = start(settings(dir.path())).await;
     let client = running.client("one").await;
-    client.put(POSTS, items(0..10)).await.unwrap();
+    client.put(POSTS, items(0..5)).await.unwrap();
     killed(&running, POSTS, 5).await;
-    until("the dead consumer's leases are free", || running.counts("posts").leased == 0).await;
     let suspects = lease(&client, POSTS, 5).await;
+    client.put(POSTS, items(5..10)).await.unwrap();
     let other = running.client("two").await;
     let held = lease(&other, POSTS, 1).await;
     client.release(POSTS, leases(&suspects)).await.unwrap();
@@ -159,7 +203,7 @@ async fn the_waiting_lease_of_a_dead_consumer_swallows_nothing() {
     // Its caller is gone, its connection is not: what comes for it is given back.
     let impatient = running.client("impatient").await;
     let waiting = impatient.lease(POSTS, want_soon(10));
-    assert!(tokio::time::timeout(std::time::Duration::from_millis(100), waiting).await.is_err());
+    assert!(tokio::time::timeout(Duration::from_millis(100), waiting).await.is_err());
     // Its process is gone.
     let settings = running.client_settings("victim");
     tokio::task::spawn_blocking(move || {
@@ -167,7 +211,7 @@ async fn the_waiting_lease_of_a_dead_consumer_swallows_nothing() {
         runtime.block_on(async {
             let client = Client::connect(settings).await.unwrap();
             let waiting = client.lease(POSTS, want_soon(10));
-            assert!(tokio::time::timeout(std::time::Duration::from_millis(100), waiting).await.is_err());
+            assert!(tokio::time::timeout(Duration::from_millis(100), waiting).await.is_err());
             std::mem::forget(client);
         });
         runtime.shutdown_background();
