@@ -1,7 +1,7 @@
 //! The manager: opens the log, owns the state and the writer, and is what the hosting process holds.
 
 use std::fs::{DirBuilder, File, TryLockError};
-use std::io::{self, Read, Seek, Write};
+use std::io::{self, ErrorKind, Read, Seek, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -16,7 +16,9 @@ use crate::api::{QueueId, Stats};
 use crate::core::Core;
 use crate::log::cache::Cache;
 use crate::log::disk::{Disk, RealDisk};
-use crate::log::recover::{RecoverError, Recovery, recover};
+use crate::log::recover::{Read as ReadLog, RecoverError, read, recover};
+use crate::log::report::Recovery;
+use crate::log::segment::VERSION;
 use crate::settings::ManagerSettings;
 use crate::writer::Writer;
 
@@ -65,6 +67,37 @@ pub enum OpenError {
     Settings(String),
 }
 
+impl OpenError {
+    fn of(error: RecoverError, dir: &Path) -> OpenError {
+        let dir = dir.to_owned();
+        match error {
+            RecoverError::Io(name, source) => OpenError::Io { path: dir.join(name), source },
+            RecoverError::Newer(name, version) => OpenError::Newer { path: dir.join(name), version, known: VERSION },
+            RecoverError::UnknownQueue(queue) => OpenError::UnknownQueue { dir, queue },
+        }
+    }
+}
+
+/// Times that a log which is in use is looked at until its segments stay while they are read.
+const LOOKS: usize = 10;
+
+/// Looks at a directory's log and changes nothing, also while a manager has it: then what that writes meanwhile may
+/// show as torn bytes.
+pub fn inspect(settings: &ManagerSettings) -> Result<Recovery, OpenError> {
+    check(settings)?;
+    let began = Instant::now();
+    let disk: Arc<dyn Disk> = Arc::new(RealDisk::new(&settings.dir));
+    let mut look = 1;
+    loop {
+        match read(&disk, &mut Core::new(settings), settings.segment_bytes) {
+            Ok(ReadLog { recovery, .. }) => return Ok(Recovery { took: began.elapsed(), ..recovery }),
+            // A manager removes what is done.
+            Err(RecoverError::Io(_, error)) if error.kind() == ErrorKind::NotFound && look < LOOKS => look += 1,
+            Err(error) => return Err(OpenError::of(error, &settings.dir)),
+        }
+    }
+}
+
 /// What the manager's threads share.
 pub(crate) struct Shared {
     pub(crate) settings: ManagerSettings,
@@ -103,14 +136,8 @@ impl Manager {
         let dir = settings.dir.clone();
         let lock = lock(&dir)?;
         let mut core = Core::new(&settings);
-        let (log, recovery) =
-            recover(Arc::clone(&disk), &mut core, settings.segment_bytes).map_err(|error| match error {
-                RecoverError::Io(name, source) => OpenError::Io { path: dir.join(name), source },
-                RecoverError::Newer(name, version) => {
-                    OpenError::Newer { path: dir.join(name), version, known: crate::log::segment::VERSION }
-                }
-                RecoverError::UnknownQueue(queue) => OpenError::UnknownQueue { dir: dir.clone(), queue },
-            })?;
+        let (log, recovery) = recover(Arc::clone(&disk), &mut core, settings.segment_bytes)
+            .map_err(|error| OpenError::of(error, &dir))?;
         let shared = Arc::new(Shared {
             cache: Cache::new(settings.cache_bytes),
             settings,

@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use crate::core::{Command, Core};
 use crate::log::cache::{self, Place, Wanted};
-use crate::log::frame::{Moved, Record};
+use crate::log::frame::{GROUP_MAX, Moved, Record};
 use crate::log::segment::PREAMBLE;
 use crate::log::store::{Log, Piece};
 use crate::manager::Shared;
@@ -21,6 +21,7 @@ const MOVE_BYTES: u64 = 4 << 20;
 const SPACE_BYTES: u64 = 16 << 20;
 /// A command's bytes beside its area, about.
 const COMMAND_BYTES: u64 = 64;
+const _: () = assert!(STEP_BYTES / COMMAND_BYTES < GROUP_MAX, "the commands of one step fit one group");
 /// A segment that has no more than this is not full, however large the next command.
 const EMPTY_SEGMENT: u64 = PREAMBLE as u64 + 4096;
 

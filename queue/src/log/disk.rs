@@ -14,15 +14,17 @@ pub trait Disk: Send + Sync + 'static {
     fn create(&self, name: &str) -> io::Result<Arc<dyn SegmentFile>>;
     /// Opens a file to read and to append.
     fn open(&self, name: &str) -> io::Result<Arc<dyn SegmentFile>>;
+    /// Gives a file another name, replacing one that has it.
+    fn rename(&self, from: &str, to: &str) -> io::Result<()>;
     /// Removes a file.
     fn remove(&self, name: &str) -> io::Result<()>;
-    /// Makes creations and removals durable.
+    /// Makes creations, new names and removals durable.
     fn sync_names(&self) -> io::Result<()>;
     /// Bytes free for this user.
     fn free_bytes(&self) -> io::Result<u64>;
 }
 
-/// One file of a log. Written at its end only, by one thread; read anywhere, by any.
+/// One file of a log. Written at its end, by one thread; read anywhere, by any.
 pub trait SegmentFile: Send + Sync + 'static {
     /// Appends the parts, all of them.
     fn append(&self, parts: &mut [IoSlice<'_>]) -> io::Result<()>;
@@ -34,6 +36,8 @@ pub trait SegmentFile: Send + Sync + 'static {
     fn size(&self) -> io::Result<u64>;
     /// Cuts it, and makes that durable.
     fn truncate(&self, len: u64) -> io::Result<()>;
+    /// Replaces bytes that are there, and makes that durable. Only recovery does that, to take a frame back.
+    fn overwrite(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
 }
 
 /// A directory of the operating system.
@@ -42,7 +46,11 @@ pub struct RealDisk {
     dir: PathBuf,
 }
 
-struct RealFile(File);
+struct RealFile {
+    /// Writes at the end, whatever offset is asked for.
+    file: File,
+    path: PathBuf,
+}
 
 impl RealDisk {
     /// The directory itself must be there.
@@ -65,8 +73,13 @@ impl Disk for RealDisk {
     }
 
     fn open(&self, name: &str) -> io::Result<Arc<dyn SegmentFile>> {
-        let file = OpenOptions::new().read(true).append(true).open(self.dir.join(name))?;
-        Ok(Arc::new(RealFile(file)))
+        let path = self.dir.join(name);
+        let file = OpenOptions::new().read(true).append(true).open(&path)?;
+        Ok(Arc::new(RealFile { file, path }))
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        std::fs::rename(self.dir.join(from), self.dir.join(to))
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
@@ -87,7 +100,7 @@ impl SegmentFile for RealFile {
     fn append(&self, mut parts: &mut [IoSlice<'_>]) -> io::Result<()> {
         IoSlice::advance_slices(&mut parts, 0);
         while !parts.is_empty() {
-            match (&self.0).write_vectored(parts) {
+            match (&self.file).write_vectored(parts) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(written) => IoSlice::advance_slices(&mut parts, written),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -98,19 +111,25 @@ impl SegmentFile for RealFile {
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.0.sync_data()
+        self.file.sync_data()
     }
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
-        self.0.read_exact_at(buffer, offset)
+        self.file.read_exact_at(buffer, offset)
     }
 
     fn size(&self) -> io::Result<u64> {
-        Ok(self.0.metadata()?.len())
+        Ok(self.file.metadata()?.len())
     }
 
     fn truncate(&self, len: u64) -> io::Result<()> {
-        self.0.set_len(len)?;
-        self.0.sync_all()
+        self.file.set_len(len)?;
+        self.file.sync_all()
+    }
+
+    fn overwrite(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        let file = OpenOptions::new().write(true).open(&self.path)?;
+        file.write_all_at(bytes, offset)?;
+        file.sync_data()
     }
 }

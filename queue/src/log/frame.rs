@@ -8,11 +8,17 @@ use crate::codec::{Input, Output};
 pub(crate) const HEADER: usize = 32;
 /// What a header begins with.
 pub(crate) const MAGIC: [u8; 4] = *b"\xC0DQ\x1F";
+/// Frames in one group at most: their indices have 24 bits.
+pub(crate) const GROUP_MAX: u64 = 1 << 24;
+/// The kind of a frame that was taken back.
+pub(crate) const VOID: u8 = 9;
 
 /// The fixed part of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Header {
     pub(crate) kind: u8,
+    /// Which frame of its group this is, counted from 0: those of one write have the same `number - index`.
+    pub(crate) index: u32,
     pub(crate) meta_len: u32,
     pub(crate) area_len: u32,
     /// Frames are numbered without gaps over all segments.
@@ -98,7 +104,7 @@ impl Header {
     pub(crate) fn encode(&self, seed: u32) -> [u8; HEADER] {
         let mut out = Vec::with_capacity(HEADER);
         out.bytes(&MAGIC);
-        out.u32(u32::from(self.kind));
+        out.u32(u32::from(self.kind) | self.index << 8);
         out.u32(self.meta_len);
         out.u32(self.area_len);
         out.u64(self.number);
@@ -115,10 +121,21 @@ impl Header {
         if input.bytes(MAGIC.len())? != MAGIC {
             return None;
         }
-        let kind = u8::try_from(input.u32()?).ok()?;
+        let kind_and_index = input.u32()?;
+        let (kind, index) = (kind_and_index as u8, kind_and_index >> 8);
         let (meta_len, area_len, number, meta_crc) = (input.u32()?, input.u32()?, input.u64()?, input.u32()?);
         let is_sound = input.u32()? == crc(seed, &bytes[..HEADER - 4]);
-        is_sound.then_some(Header { kind, meta_len, area_len, number, meta_crc })
+        is_sound.then_some(Header { kind, index, meta_len, area_len, number, meta_crc })
+    }
+
+    /// The number of the first frame that was written together with this one.
+    pub(crate) fn group(&self) -> u64 {
+        self.number.saturating_sub(u64::from(self.index))
+    }
+
+    /// The same frame, taken back: its bytes stay and mean nothing.
+    pub(crate) fn voided(&self) -> Header {
+        Header { kind: VOID, ..*self }
     }
 
     /// Bytes of the whole frame.
@@ -385,7 +402,7 @@ mod tests {
 
     #[test]
     fn a_header_is_bound_to_its_segment_and_every_bit_of_it_counts() {
-        let header = Header { kind: 2, meta_len: 3, area_len: 4, number: 5, meta_crc: 6 };
+        let header = Header { kind: 2, index: 1, meta_len: 3, area_len: 4, number: 5, meta_crc: 6 };
         let bytes = header.encode(1);
         assert_eq!(Header::decode(1, &bytes), Some(header));
         assert_eq!(Header::decode(2, &bytes), None);

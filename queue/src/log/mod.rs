@@ -59,6 +59,8 @@ pub(crate) mod cache;
 pub(crate) mod disk;
 pub(crate) mod frame;
 pub(crate) mod recover;
+pub(crate) mod repair;
+pub(crate) mod report;
 pub(crate) mod segment;
 pub(crate) mod store;
 pub(crate) mod window;

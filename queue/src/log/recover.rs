@@ -1,92 +1,27 @@
-//! Reads the log back at start.
+//! Reads the log back: at start, to continue it, and at any time, to look at it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 use std::io;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::core::Core;
 use crate::log::cache::Place;
 use crate::log::disk::{Disk, SegmentFile};
 use crate::log::frame::{Batch, Record};
-use crate::log::segment::{Found, PREAMBLE, Preamble, ids_name, number_of, scan, segment_name};
+use crate::log::repair::Repair;
+use crate::log::report::{Damage, Recovery};
+use crate::log::segment::{
+    Found, PREAMBLE, Preamble, Tail, damaged_name, ids_name, number_of, read_tail, scan, segment_name,
+};
 use crate::log::store::{Active, Log, Piece};
 use crate::log::window::{decode_ids, id_hash};
-
-/// Something in the log that can't be read. What it held is lost, and nothing else.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Damage {
-    /// Number of the segment, as in its file's name.
-    pub segment: u32,
-    /// Where it begins in that file.
-    pub offset: u64,
-    /// How much it is.
-    pub bytes: u64,
-    /// What was there.
-    pub what: String,
-}
-
-/// What was found when the log was opened.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Recovery {
-    /// Segment files.
-    pub segments: usize,
-    /// Bytes of them.
-    pub bytes: u64,
-    /// Commands in them.
-    pub frames: u64,
-    /// Items that are ready.
-    pub ready: u64,
-    /// Dead letters.
-    pub dead_letters: u64,
-    /// Bytes at the end that could not be read, cut away: a write that a crash broke off, as a rule.
-    pub torn_bytes: u64,
-    /// Everything that can't be read.
-    pub damage: Vec<Damage>,
-    /// How long it took.
-    pub took: Duration,
-}
-
-impl fmt::Display for Damage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Damage { segment, offset, bytes, what } = self;
-        write!(f, "{what}: {bytes} bytes at {offset} in {}", segment_name(*segment))
-    }
-}
-
-impl fmt::Display for Recovery {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Recovery { segments, bytes, frames, ready, dead_letters, torn_bytes, damage, took } = self;
-        write!(f, "{ready} items ready, {dead_letters} dead letters, {frames} commands in {segments} segments of ")?;
-        write!(f, "{bytes} bytes, read in {took:.1?}")?;
-        if *torn_bytes > 0 {
-            write!(f, ", {torn_bytes} unreadable bytes at the end cut away")?;
-        }
-        if !damage.is_empty() {
-            write!(f, ", {} damaged places", damage.len())?;
-        }
-        Ok(())
-    }
-}
 
 /// Why the log can't be read at all.
 pub(crate) enum RecoverError {
     Io(String, io::Error),
     Newer(String, u32),
     UnknownQueue(u8),
-}
-
-struct Recoverer<'a> {
-    disk: Arc<dyn Disk>,
-    core: &'a mut Core,
-    recovery: Recovery,
-    next_frame: Option<u64>,
-    /// Whether damage was found since the last sound frame: then missing numbers are explained.
-    is_after_damage: bool,
-    unknown_queue: Option<u8>,
-    /// The last segment had nothing yet, and was removed.
-    is_last_removed: bool,
 }
 
 /// Brings `core` to where the log ends, and the log to where it can be continued.
@@ -96,27 +31,21 @@ pub(crate) fn recover(
     segment_bytes: u64,
 ) -> Result<(Log, Recovery), RecoverError> {
     let began = Instant::now();
-    let mut recoverer = Recoverer {
-        disk: Arc::clone(&disk),
-        core,
-        recovery: Recovery::default(),
-        next_frame: None,
-        is_after_damage: false,
-        unknown_queue: None,
-        is_last_removed: false,
-    };
-    let (mut log, missing_ids) = recoverer.read_all(segment_bytes)?;
-    for (segment, ids) in missing_ids {
-        log.write_ids(segment, &ids).map_err(|error| RecoverError::Io(ids_name(segment), error))?;
+    let Read { mut recovery, repairs, active, next_number, frame_number, ids_files } =
+        read(&disk, core, segment_bytes)?;
+    for repair in repairs {
+        repair.carry_out(disk.as_ref()).map_err(|error| RecoverError::Io(repair.file_name(), error))?;
     }
-    let Recoverer { core, mut recovery, .. } = recoverer;
-    core.finish_replay();
+    let number = active.as_ref().map_or(next_number, |active| active.number);
+    let failed = |error| RecoverError::Io(segment_name(number), error);
+    let active = match active {
+        Some(active) => active,
+        None => Log::begin(disk.as_ref(), next_number).map_err(failed)?,
+    };
+    let mut log = Log::new(Arc::clone(&disk), active, frame_number, ids_files);
     let head = core.head();
-    log.commit(&[Piece { record: &head, area: &[] }])
-        .and_then(|_| disk.sync_names())
-        .map_err(|error| RecoverError::Io(segment_name(log.active.number), error))?;
+    log.commit(&[Piece { record: &head, area: &[] }]).and_then(|_| disk.sync_names()).map_err(failed)?;
     core.segment_grew(log.active.number, &log.active.file, log.active.bytes);
-    (recovery.ready, recovery.dead_letters) = core.totals();
     recovery.took = began.elapsed();
     for damage in &recovery.damage {
         tracing::error!(%damage, "the log is damaged here; what was there is lost");
@@ -124,30 +53,84 @@ pub(crate) fn recover(
     if recovery.torn_bytes > 0 {
         tracing::warn!(
             bytes = recovery.torn_bytes,
-            "the end of the log could not be read and was cut away; after a crash in the middle of a write that is \
+            "the last write to the log was not whole and was cut away; after a crash in the middle of a write that is \
              normal, and nobody had been told that it succeeded; otherwise the disk has damaged it"
         );
     }
     Ok((log, recovery))
 }
 
-type MissingIds = Vec<(u32, Vec<u128>)>;
+/// What reading the log told. Nothing has been changed yet.
+pub(crate) struct Read {
+    pub(crate) recovery: Recovery,
+    repairs: Vec<Repair>,
+    /// The last segment, if it can be continued.
+    active: Option<Active>,
+    /// The number of the segment to begin if it can't.
+    next_number: u32,
+    frame_number: u64,
+    ids_files: BTreeMap<u32, usize>,
+}
 
-impl Recoverer<'_> {
-    fn read_all(&mut self, segment_bytes: u64) -> Result<(Log, MissingIds), RecoverError> {
-        let names = self.disk.names().map_err(|error| RecoverError::Io(".".to_owned(), error))?;
-        let numbers = |extension| names.iter().filter_map(|name| number_of(name, extension)).collect::<BTreeSet<u32>>();
-        let (segments, ids) = (numbers("log"), numbers("ids"));
+/// Brings `core` to where the log ends, and finds out what has to be done to the log. Changes nothing in it.
+pub(crate) fn read(disk: &Arc<dyn Disk>, core: &mut Core, segment_bytes: u64) -> Result<Read, RecoverError> {
+    let mut reader = Reader {
+        disk: disk.as_ref(),
+        core,
+        recovery: Recovery::default(),
+        repairs: Vec::new(),
+        next_frame: None,
+        is_after_damage: false,
+        unknown_queue: None,
+        is_last_removed: false,
+    };
+    let names = disk.names().map_err(|error| RecoverError::Io(".".to_owned(), error))?;
+    let numbers = |extension| names.iter().filter_map(|name| number_of(name, extension)).collect::<BTreeSet<u32>>();
+    let (segments, ids) = (numbers("log"), numbers("ids"));
+    let (ids_files, active) = reader.read_all(&segments, &ids, segment_bytes)?;
+    let Reader { core, mut recovery, repairs, next_frame, unknown_queue, is_last_removed, .. } = reader;
+    if let Some(queue) = unknown_queue {
+        return Err(RecoverError::UnknownQueue(queue));
+    }
+    core.finish_replay();
+    (recovery.ready, recovery.dead_letters) = core.totals();
+    let last = segments.last().max(ids.last());
+    let next_number = last.map_or(1, |last| last + u32::from(!is_last_removed));
+    Ok(Read { recovery, repairs, active, next_number, frame_number: next_frame.unwrap_or(1), ids_files })
+}
+
+struct Reader<'a> {
+    disk: &'a dyn Disk,
+    core: &'a mut Core,
+    recovery: Recovery,
+    repairs: Vec<Repair>,
+    next_frame: Option<u64>,
+    /// Whether damage was found since the last sound frame: then missing numbers are explained.
+    is_after_damage: bool,
+    unknown_queue: Option<u8>,
+    /// The last segment had nothing yet, and is to be removed.
+    is_last_removed: bool,
+}
+
+impl Reader<'_> {
+    /// Returns how many ids each ids file has, and the last segment if it can be continued.
+    fn read_all(
+        &mut self,
+        segments: &BTreeSet<u32>,
+        ids: &BTreeSet<u32>,
+        segment_bytes: u64,
+    ) -> Result<(BTreeMap<u32, usize>, Option<Active>), RecoverError> {
         let last = segments.last().copied();
         let mut ids_files = BTreeMap::new();
-        let mut missing_ids = Vec::new();
         let mut active = None;
         let mut previous = None;
-        for &number in segments.union(&ids) {
+        for &number in segments.union(ids) {
             // The last segment grows again from here on, so that its ids file, if a crash left one, is outdated.
             let known = if ids.contains(&number) && Some(number) != last { self.read_ids(number)? } else { None };
             if known.is_none() && !segments.contains(&number) {
-                self.forget_damaged_ids(number)?;
+                // What is remembered of a segment that is gone can't be made again.
+                self.record_damage(number, 0, 0, "the remembered ids of a removed segment".to_owned());
+                self.repairs.push(Repair::RemoveIds(number));
                 continue;
             }
             if let Some(known) = &known {
@@ -168,24 +151,13 @@ impl Recoverer<'_> {
                 active = end
                     .filter(|active| active.bytes < segment_bytes)
                     .map(|active| Active { ids: own_ids.len(), ..active });
-                if active.is_none() {
-                    missing_ids.push((number, own_ids));
-                }
-            } else if known.is_none() {
-                missing_ids.push((number, own_ids));
+            }
+            if known.is_none() && active.is_none() {
+                ids_files.insert(number, own_ids.len());
+                self.repairs.push(Repair::WriteIds(number, own_ids));
             }
         }
-        if let Some(queue) = self.unknown_queue {
-            return Err(RecoverError::UnknownQueue(queue));
-        }
-        let next_number = last.max(ids.last().copied()).map_or(1, |last| last + u32::from(!self.is_last_removed));
-        let active = match active {
-            Some(active) => active,
-            None => Log::begin(self.disk.as_ref(), next_number)
-                .map_err(|error| RecoverError::Io(segment_name(next_number), error))?,
-        };
-        let frame_number = self.next_frame.unwrap_or(1);
-        Ok((Log::new(Arc::clone(&self.disk), active, frame_number, ids_files), missing_ids))
+        Ok((ids_files, active))
     }
 
     fn read_ids(&mut self, number: u32) -> Result<Option<Vec<u128>>, RecoverError> {
@@ -194,12 +166,6 @@ impl Recoverer<'_> {
         let mut bytes = vec![0; file.size().map_err(failed)? as usize];
         file.read_at(&mut bytes, 0).map_err(failed)?;
         Ok(decode_ids(number, &bytes))
-    }
-
-    /// What is remembered of a segment that is gone can't be made again.
-    fn forget_damaged_ids(&mut self, number: u32) -> Result<(), RecoverError> {
-        self.record_damage(number, 0, 0, "the remembered ids of a removed segment".to_owned());
-        self.disk.remove(&ids_name(number)).map_err(|error| RecoverError::Io(ids_name(number), error))
     }
 
     /// Applies a segment's commands. Returns how to go on with it, if it can be continued.
@@ -213,30 +179,34 @@ impl Recoverer<'_> {
         let failed = |error| RecoverError::Io(segment_name(number), error);
         let file = self.disk.open(&name).map_err(failed)?;
         let size = file.size().map_err(failed)?;
-        let seed = match Preamble::read(file.as_ref(), number).map_err(failed)? {
-            Preamble::Seed(seed) => seed,
+        let (seed, is_current) = match Preamble::read(file.as_ref(), number).map_err(failed)? {
+            Preamble::Seed { seed, is_current } => (seed, is_current),
             Preamble::Newer(version) => return Err(RecoverError::Newer(name, version)),
             Preamble::Damaged => {
-                self.unreadable_segment(number, is_last, size, &file).map_err(failed)?;
+                self.leave_unreadable(number, is_last, size);
                 return Ok(None);
             }
         };
         let next = self.next_frame.unwrap_or(0);
         let mut bytes = size;
+        let mut taken_back = BTreeSet::new();
         if is_last {
-            bytes = scan(file.as_ref(), seed, next, &mut |_| {}).map_err(failed)?;
-            if bytes < size {
-                self.recovery.torn_bytes += size - bytes;
-                file.truncate(bytes).map_err(failed)?;
-            }
+            let Tail { end, half_done } = read_tail(file.as_ref(), seed, size, next).map_err(failed)?;
+            taken_back.extend(half_done.iter().map(|(at, _)| *at));
+            self.repair_tail(number, &file, seed, Tail { end, half_done }, size);
+            bytes = end;
         }
         self.recovery.segments += 1;
         self.recovery.bytes += bytes;
         self.core.segment_grew(number, &file, bytes);
-        scan(file.as_ref(), seed, next, &mut |found| match found {
+        scan(file.as_ref(), seed, bytes, next, &mut |found| match found {
             Found::Damage { at, bytes, what } => self.damage(number, at, bytes, what.to_owned()),
-            Found::Frame { number: frame, record, area_at, area, damaged, at } => {
-                self.check_frame_number(frame, number, at);
+            Found::Void { number: frame, at } => self.check_frame_number(frame, number, at),
+            Found::Frame { header, at, .. } if taken_back.contains(&at) => {
+                self.check_frame_number(header.number, number, at);
+            }
+            Found::Frame { header, record, area_at, area, damaged, at } => {
+                self.check_frame_number(header.number, number, at);
                 let place = Place { segment: number, offset: area_at };
                 if let (Some(ids), Record::Put(batch)) = (own_ids.as_deref_mut(), &record) {
                     self.remember_ids(batch, area, &damaged, ids);
@@ -249,26 +219,35 @@ impl Recoverer<'_> {
             }
         })
         .map_err(failed)?;
-        Ok(Some(Active { number, seed, file, bytes, ids: 0 }))
+        // An older program must not take the segment for one of its own when there is something newer in it.
+        Ok(is_current.then_some(Active { number, seed, file, bytes, ids: 0 }))
     }
 
-    fn unreadable_segment(
-        &mut self,
-        number: u32,
-        is_last: bool,
-        size: u64,
-        file: &Arc<dyn SegmentFile>,
-    ) -> io::Result<()> {
+    /// The last write is kept as far as it is whole.
+    fn repair_tail(&mut self, segment: u32, file: &Arc<dyn SegmentFile>, seed: u32, tail: Tail, size: u64) {
+        if tail.end < size {
+            self.recovery.torn_bytes += size - tail.end;
+            self.repairs.push(Repair::Cut { segment, file: Arc::clone(file), len: tail.end });
+        }
+        for (at, header) in tail.half_done {
+            self.recovery.torn_bytes += header.frame_len();
+            self.repairs.push(Repair::TakeBack { segment, file: Arc::clone(file), at, header, seed });
+        }
+        self.repairs.push(Repair::Settle { segment, file: Arc::clone(file) });
+    }
+
+    fn leave_unreadable(&mut self, segment: u32, is_last: bool, size: u64) {
         if is_last && size <= PREAMBLE as u64 {
             // The crash came while it was made.
             self.recovery.torn_bytes += size;
             self.is_last_removed = true;
-            self.disk.remove(&segment_name(number))?;
-            return self.disk.sync_names();
+            self.repairs.push(Repair::RemoveSegment(segment));
+            return;
         }
-        self.core.segment_grew(number, file, size);
-        self.damage(number, 0, size, "the beginning of a segment is damaged, and with it all of it".to_owned());
-        Ok(())
+        let what =
+            format!("the beginning of a segment, and with it all of it; it is kept as {}", damaged_name(segment));
+        self.damage(segment, 0, size, what);
+        self.repairs.push(Repair::SetAside(segment));
     }
 
     fn check_frame_number(&mut self, frame: u64, segment: u32, at: u64) {

@@ -4,10 +4,12 @@ use std::io;
 
 use crate::codec::{Input, Output};
 use crate::log::disk::SegmentFile;
-use crate::log::frame::{HEADER, Header, MAGIC, Record, crc};
+use crate::log::frame::{HEADER, Header, MAGIC, Record, VOID, crc};
 
-/// Version of everything in the directory. A newer one is refused.
-pub(crate) const VERSION: u32 = 1;
+/// Version of what is written. Older ones are read, a newer one is refused.
+///
+/// 2 says of every frame which others were written together with it, and knows frames that were taken back.
+pub(crate) const VERSION: u32 = 2;
 const SEGMENT_MAGIC: [u8; 8] = *b"CDSKLOG\n";
 const PREAMBLE_HALF: usize = 24;
 /// Bytes before the first frame: the preamble is there twice, because nothing can be read without its seed.
@@ -18,6 +20,11 @@ const SEARCH: usize = 1 << 20;
 /// Name of a segment's file.
 pub(crate) fn segment_name(number: u32) -> String {
     format!("{number:010}.log")
+}
+
+/// Name that a segment gets whose beginning can't be read: kept for whoever wants to look into it, and out of the way.
+pub(crate) fn damaged_name(number: u32) -> String {
+    format!("{number:010}.log.damaged")
 }
 
 /// Name of the file with the ids that were put in a segment.
@@ -34,8 +41,8 @@ pub(crate) fn number_of(name: &str, extension: &str) -> Option<u32> {
 /// What a segment begins with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Preamble {
-    /// The seed of its checksums.
-    Seed(u32),
+    /// The seed of its checksums, and whether it has the format that is written now.
+    Seed { seed: u32, is_current: bool },
     /// Written by a newer Copydesk.
     Newer(u32),
     /// Neither copy is readable.
@@ -69,7 +76,8 @@ impl Preamble {
         let magic = input.bytes(SEGMENT_MAGIC.len())?;
         let (version, own_number, seed, sum) = (input.u32()?, input.u32()?, input.u32()?, input.u32()?);
         let is_sound = magic == SEGMENT_MAGIC && own_number == number && sum == crc(0, &half[..PREAMBLE_HALF - 4]);
-        is_sound.then_some(if version > VERSION { Preamble::Newer(version) } else { Preamble::Seed(seed) })
+        let known = Preamble::Seed { seed, is_current: version == VERSION };
+        is_sound.then_some(if version > VERSION { Preamble::Newer(version) } else { known })
     }
 }
 
@@ -77,7 +85,7 @@ impl Preamble {
 pub(crate) enum Found<'a> {
     /// A command.
     Frame {
-        number: u64,
+        header: Header,
         record: Record,
         /// Where its records begin in the file.
         area_at: u32,
@@ -87,19 +95,21 @@ pub(crate) enum Found<'a> {
         /// Where the frame begins.
         at: u64,
     },
+    /// A command that was taken back.
+    Void { number: u64, at: u64 },
     /// Bytes that are nothing.
     Damage { at: u64, bytes: u64, what: &'static str },
 }
 
-/// Reads the frames of a segment in order, and returns where the last sound one ends. Frames with numbers below `next`,
-/// or below one before them, are none: they are copies, put by somebody as a payload.
+/// Reads the frames of a segment of so many bytes in order, and returns where the last sound one ends. Frames with
+/// numbers below `next`, or below one before them, are none: they are copies, put by somebody as a payload.
 pub(crate) fn scan(
     file: &dyn SegmentFile,
     seed: u32,
+    size: u64,
     mut next: u64,
     visit: &mut dyn FnMut(Found<'_>),
 ) -> io::Result<u64> {
-    let size = file.size()?;
     let mut at = PREAMBLE as u64;
     let mut sound_end = at;
     let mut body = Vec::new();
@@ -114,6 +124,12 @@ pub(crate) fn scan(
         };
         let frame_end = at + header.frame_len();
         next = header.number + 1;
+        if header.kind == VOID {
+            sound_end = frame_end;
+            visit(Found::Void { number: header.number, at });
+            at = frame_end;
+            continue;
+        }
         let meta_len = header.meta_len as usize;
         body.resize(meta_len + header.area_len as usize, 0);
         file.read_at(&mut body, at + HEADER as u64)?;
@@ -130,13 +146,39 @@ pub(crate) fn scan(
                     sound_end = frame_end;
                 }
                 let area_at = (at + HEADER as u64) as u32 + header.meta_len;
-                visit(Found::Frame { number: header.number, record, area_at, area, damaged, at });
+                visit(Found::Frame { header, record, area_at, area, damaged, at });
             }
             None => visit(Found::Damage { at, bytes: header.frame_len(), what: "a frame's fields are damaged" }),
         }
         at = frame_end;
     }
     Ok(sound_end)
+}
+
+/// How a segment ends.
+pub(crate) struct Tail {
+    /// Where: bytes from here on are a write that was broken off.
+    pub(crate) end: u64,
+    /// Settlements of the last write, and where they are, whose outputs are not whole. A disk that loses power may keep any
+    /// part of a write that was not synced, so that sound frames of the same write may follow them.
+    pub(crate) half_done: Vec<(u64, Header)>,
+}
+
+/// Finds out how the last segment ends.
+pub(crate) fn read_tail(file: &dyn SegmentFile, seed: u32, size: u64, next: u64) -> io::Result<Tail> {
+    let (mut group, mut half_done) = (0, Vec::new());
+    let end = scan(file, seed, size, next, &mut |found| {
+        let Found::Frame { header, record, damaged, at, .. } = found else { return };
+        if header.group() > group {
+            group = header.group();
+            half_done.clear();
+        }
+        if matches!(record, Record::Settle { .. }) && damaged.contains(&true) {
+            half_done.push((at, header));
+        }
+    })?;
+    half_done.retain(|(at, _)| *at < end);
+    Ok(Tail { end, half_done })
 }
 
 fn damaged_records(record: &Record, area: &[u8]) -> Vec<bool> {

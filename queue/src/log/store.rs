@@ -9,8 +9,8 @@ use bytes::Bytes;
 use crate::log::cache::Place;
 use crate::log::disk::{Disk, SegmentFile};
 use crate::log::frame::{HEADER, Header, Record, crc};
+use crate::log::repair::write_ids;
 use crate::log::segment::{PREAMBLE, Preamble, ids_name, segment_name};
-use crate::log::window::encode_ids;
 
 /// A command to write: its fields, and its area in parts.
 pub(crate) struct Piece<'a> {
@@ -56,7 +56,7 @@ impl Log {
         let mut ends = Vec::with_capacity(group.len());
         let mut places = Vec::with_capacity(group.len());
         let mut at = self.active.bytes;
-        for piece in group {
+        for (index, piece) in group.iter().enumerate() {
             let begin = scratch.len();
             scratch.resize(begin + HEADER, 0);
             let kind = piece.record.encode(scratch);
@@ -65,6 +65,7 @@ impl Log {
             let too_long = |_| io::Error::other("a frame is too long");
             let header = Header {
                 kind,
+                index: u32::try_from(index).map_err(too_long)?,
                 meta_len: u32::try_from(meta_len).map_err(too_long)?,
                 area_len: u32::try_from(area_len).map_err(too_long)?,
                 number: self.frame_number,
@@ -93,7 +94,8 @@ impl Log {
 
     /// Seals the segment, leaving the ids that were put in it beside it, and begins the next one with `head`.
     pub(crate) fn roll(&mut self, ids: &[u128], head: &Record) -> io::Result<()> {
-        self.write_ids(self.active.number, ids)?;
+        write_ids(self.disk.as_ref(), self.active.number, ids)?;
+        self.ids_files.insert(self.active.number, ids.len());
         self.active = Log::begin(self.disk.as_ref(), self.active.number + 1)?;
         self.commit(&[Piece { record: head, area: &[] }])?;
         Ok(())
@@ -108,15 +110,6 @@ impl Log {
         file.sync()?;
         disk.sync_names()?;
         Ok(Active { number, seed, file, bytes: PREAMBLE as u64, ids: 0 })
-    }
-
-    /// Writes a segment's ids file. Its name is made durable before the segment can be removed: by the next segment's.
-    pub(crate) fn write_ids(&mut self, segment: u32, ids: &[u128]) -> io::Result<()> {
-        let file = self.disk.create(&ids_name(segment))?;
-        file.append(&mut [IoSlice::new(&encode_ids(segment, ids))])?;
-        file.sync()?;
-        self.ids_files.insert(segment, ids.len());
-        Ok(())
     }
 
     /// Removes the oldest segment. One removal is durable before the next: if a younger one went first, the settlements

@@ -48,6 +48,10 @@ impl Disk for FailingDisk {
         spend(&self.left)?;
         self.real.remove(name)
     }
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        spend(&self.left)?;
+        self.real.rename(from, to)
+    }
     fn sync_names(&self) -> io::Result<()> {
         spend(&self.left)?;
         self.real.sync_names()
@@ -80,6 +84,10 @@ impl SegmentFile for FailingFile {
     fn truncate(&self, len: u64) -> io::Result<()> {
         spend(&self.left)?;
         self.real.truncate(len)
+    }
+    fn overwrite(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        spend(&self.left)?;
+        self.real.overwrite(bytes, offset)
     }
 }
 

@@ -1,7 +1,7 @@
 //! What the log does with damage, and with space.
 
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use queue::*;
 
@@ -93,6 +93,65 @@ async fn a_damaged_segment_head_costs_nothing_unless_both_copies_are() {
     flip(&files(copy.path(), "log")[0], 40);
     let (manager, recovery) = open(settings(copy.path()));
     assert_eq!((manager.stats().queues["posts"].ready, recovery.damage.len()), (0, 1));
+    // It is kept for whoever wants to look into it, and does not go when its items would have gone.
+    assert_eq!(files(copy.path(), "damaged").len(), 1);
+    drop(manager);
+    let (manager, _) = open(settings(copy.path()));
+    drop(manager);
+    assert_eq!(files(copy.path(), "damaged").len(), 1);
+}
+
+#[tokio::test]
+async fn a_log_of_format_1_is_read_and_goes_on_in_a_segment_of_its_own() {
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/format-1");
+    let dir = copy(&fixture);
+    let small = || ManagerSettings { segment_bytes: 4 << 10, duplicate_window: 60, ..settings(dir.path()) };
+    let running = start(small()).await;
+    assert_eq!((running.recovery.damage.len(), running.recovery.torn_bytes), (0, 0), "{:?}", running.recovery);
+    // What an older program can't read is in a file that it refuses.
+    let logs = files(dir.path(), "log");
+    let version = |log: &PathBuf| std::fs::read(log).unwrap()[8];
+    assert_eq!(logs.iter().map(version).collect::<Vec<_>>(), [1, 1, 1, 2]);
+    let client = running.client("one").await;
+    // In the window of 60: all but those of before the first two rounds.
+    let again =
+        client.put(POSTS, vec![item("post-2-0", ""), item("post-11-4", ""), item("kept", "new")]).await.unwrap();
+    assert_eq!(again, [PutOutcome::Duplicate, PutOutcome::Duplicate, PutOutcome::Accepted]);
+    let letters = client.dead_letters(None, 10).await.unwrap();
+    let letter =
+        |letter: &DeadLetter| (letter.id.clone(), letter.reason.clone(), letter.attempts, letter.payload.clone());
+    assert_eq!(
+        letters.iter().map(letter).collect::<Vec<_>>(),
+        [("buried".to_owned(), "no good".to_owned(), 1, "given up".into())]
+    );
+    let suspect = lease(&client, POSTS, 9).await;
+    assert_eq!((ids(&suspect), suspect[0].attempt), (vec!["post-9-3"], 2));
+    client.settle(POSTS, leases(&suspect), None).await.unwrap();
+    let rest = lease(&client, POSTS, 2).await;
+    let payloads: Vec<_> = rest.iter().map(|delivery| (delivery.id.as_str(), &delivery.payload[..])).collect();
+    assert_eq!(payloads, [("kept", &b"stuck from the beginning"[..]), ("raised", &b"given another chance"[..])]);
+    assert_eq!(drain(&client, POSTS).await.len(), 12);
+    assert_eq!(drain(&client, RESULTS).await, ["batch-0", "batch-3", "batch-6", "batch-9"]);
+}
+
+#[tokio::test]
+async fn looking_at_a_log_changes_nothing_and_tells_what_opening_would() {
+    let dir = dir();
+    let ends = five_puts(dir.path()).await;
+    let log = &files(dir.path(), "log")[0];
+    flip(log, ends[1] + 40);
+    std::fs::File::options().write(true).open(log).unwrap().set_len(ends[5] - 7).unwrap();
+    let before = std::fs::read(log).unwrap();
+    let seen = inspect(&settings(dir.path())).unwrap();
+    assert_eq!(std::fs::read(log).unwrap(), before);
+    assert_eq!(files(dir.path(), "log").len(), 1);
+    let (manager, found) = open(settings(dir.path()));
+    let without_time = |recovery: &Recovery| Recovery { took: std::time::Duration::ZERO, ..recovery.clone() };
+    assert_eq!(without_time(&seen), without_time(&found));
+    assert_eq!((seen.damage.len(), seen.torn_bytes), (1, ends[5] - 7 - ends[4]));
+    // A manager that has the directory is no obstacle.
+    assert_eq!(inspect(&settings(dir.path())).unwrap().damage, seen.damage);
+    drop(manager);
 }
 
 #[tokio::test]
@@ -161,7 +220,9 @@ async fn one_stuck_item_and_one_dead_letter_do_not_pin_the_disk() {
         client.put(POSTS, (0..20).map(|number| item(put * 20 + number, vec![7; 4000])).collect()).await.unwrap();
         assert_eq!(drain(&client, POSTS).await.len(), 20);
     }
-    let bytes = || files(dir.path(), "log").iter().map(|file| std::fs::metadata(file).unwrap().len()).sum::<u64>();
+    // A file may be removed between the listing and the look at it.
+    let size = |file: &PathBuf| std::fs::metadata(file).map_or(0, |metadata| metadata.len());
+    let bytes = || files(dir.path(), "log").iter().map(size).sum::<u64>();
     until("what is stuck is copied forward", || bytes() < 6 * (64 << 10)).await;
     running.stop().await;
     drop((slow, client));

@@ -1,0 +1,67 @@
+//! What has to be done to a log before it can be continued. Found out while it is read, which changes nothing, and done
+//! afterwards; so that a log can also be looked at without touching it.
+
+use std::io;
+use std::sync::Arc;
+
+use crate::log::disk::{Disk, SegmentFile};
+use crate::log::frame::Header;
+use crate::log::segment::{damaged_name, ids_name, segment_name};
+use crate::log::window::encode_ids;
+
+/// One step. Each is durable before the next; whatever a crash leaves of them, the next start finds the rest to do.
+pub(crate) enum Repair {
+    /// The last segment ends here: what follows is a write that was broken off.
+    Cut { segment: u32, file: Arc<dyn SegmentFile>, len: u64 },
+    /// A settlement that was not written whole must not count by halves: its frame is made to mean nothing.
+    TakeBack { segment: u32, file: Arc<dyn SegmentFile>, at: u64, header: Header, seed: u32 },
+    /// What a killed manager wrote but did not sync is on the disk for sure before anything comes after it: the rules for
+    /// the last write are good for the last one only.
+    Settle { segment: u32, file: Arc<dyn SegmentFile> },
+    /// A segment that a crash left without a beginning: nothing was in it.
+    RemoveSegment(u32),
+    /// A segment whose beginning can't be read is kept under another name.
+    SetAside(u32),
+    /// What is remembered of a segment that is gone, and can't be read.
+    RemoveIds(u32),
+    /// Ids that were put in a segment which has no file for them.
+    WriteIds(u32, Vec<u128>),
+}
+
+impl Repair {
+    /// The file it is about.
+    pub(crate) fn file_name(&self) -> String {
+        match self {
+            Repair::Cut { segment, .. } | Repair::TakeBack { segment, .. } | Repair::Settle { segment, .. } => {
+                segment_name(*segment)
+            }
+            Repair::RemoveSegment(segment) | Repair::SetAside(segment) => segment_name(*segment),
+            Repair::RemoveIds(segment) | Repair::WriteIds(segment, _) => ids_name(*segment),
+        }
+    }
+
+    pub(crate) fn carry_out(&self, disk: &dyn Disk) -> io::Result<()> {
+        match self {
+            Repair::Cut { file, len, .. } => file.truncate(*len),
+            Repair::TakeBack { file, at, header, seed, .. } => file.overwrite(&header.voided().encode(*seed), *at),
+            Repair::Settle { file, .. } => file.sync(),
+            Repair::RemoveSegment(segment) => {
+                disk.remove(&segment_name(*segment))?;
+                disk.sync_names()
+            }
+            Repair::SetAside(segment) => {
+                disk.rename(&segment_name(*segment), &damaged_name(*segment))?;
+                disk.sync_names()
+            }
+            Repair::RemoveIds(segment) => disk.remove(&ids_name(*segment)),
+            Repair::WriteIds(segment, ids) => write_ids(disk, *segment, ids),
+        }
+    }
+}
+
+/// Writes a segment's ids file. Its name is made durable before the segment can be removed: by the next segment's.
+pub(crate) fn write_ids(disk: &dyn Disk, segment: u32, ids: &[u128]) -> io::Result<()> {
+    let file = disk.create(&ids_name(segment))?;
+    file.append(&mut [io::IoSlice::new(&encode_ids(segment, ids))])?;
+    file.sync()
+}
