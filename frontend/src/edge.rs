@@ -3,8 +3,9 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
-use queue::{Item, POSTS, PutOutcome, Queue, QueueError, Stats};
+use queue::{DeadLetter, Item, POSTS, PutOutcome, Queue, QueueError, QueueId, Stats};
 use tokio::sync::Semaphore;
 
 use crate::error::{ApiError, Code};
@@ -21,6 +22,8 @@ pub struct Edge {
     pub store: OpenReader,
     /// One permit for every request that reads the store.
     pub reads: Semaphore,
+    /// One permit, for the request that asks for dead letters.
+    pub letters: Semaphore,
     /// What bodies hold.
     pub memory: Arc<Memory>,
     /// How much of everything.
@@ -37,6 +40,7 @@ impl Edge {
             queue,
             store,
             reads: Semaphore::new(limits.reads_max),
+            letters: Semaphore::new(1),
             memory: Arc::new(Memory { bytes: AtomicUsize::new(0), bytes_max: limits.memory_bytes_max }),
             limits: Arc::new(limits),
         }
@@ -44,8 +48,17 @@ impl Edge {
 
     /// The queue's state, within the time allowed for it.
     pub async fn stats(&self) -> Result<Stats, ApiError> {
-        match tokio::time::timeout(self.limits.stats_timeout, self.queue.stats()).await {
-            Ok(stats) => stats.map_err(|error| ApiError::from(&error)),
+        self.answered(self.limits.stats_timeout, self.queue.stats()).await
+    }
+
+    /// What the queue answers within a time.
+    pub async fn answered<T>(
+        &self,
+        within: Duration,
+        call: impl Future<Output = Result<T, QueueError>>,
+    ) -> Result<T, ApiError> {
+        match tokio::time::timeout(within, call).await {
+            Ok(answer) => answer.map_err(|error| ApiError::from(&error)),
             Err(_) => {
                 let message =
                     "the queue manager does not answer; try again later, and see that `copydesk backend` runs";
@@ -72,10 +85,32 @@ impl WatchedQueue {
         self.watch(self.queue.stats().await)
     }
 
+    /// [`Queue::dead_letters`].
+    pub async fn dead_letters(
+        &self,
+        after: Option<(QueueId, u64)>,
+        items_max: u32,
+    ) -> Result<Vec<DeadLetter>, QueueError> {
+        self.watch(self.queue.dead_letters(after, items_max).await)
+    }
+
+    /// [`Queue::retry_dead`].
+    pub async fn retry_dead(&self, queue: QueueId, seq: u64) -> Result<(), QueueError> {
+        self.watch(self.queue.retry_dead(queue, seq).await)
+    }
+
+    /// [`Queue::drop_dead`].
+    pub async fn drop_dead(&self, queue: QueueId, seq: u64) -> Result<(), QueueError> {
+        self.watch(self.queue.drop_dead(queue, seq).await)
+    }
+
     fn watch<T>(&self, result: Result<T, QueueError>) -> Result<T, QueueError> {
         let unreachable = match &result {
             // These are answers of a manager that works.
-            Ok(_) | Err(QueueError::Full(_) | QueueError::Closed | QueueError::TooLarge { .. }) => None,
+            Ok(_)
+            | Err(QueueError::Full(_) | QueueError::Closed | QueueError::TooLarge { .. } | QueueError::NotFound(_)) => {
+                None
+            }
             Err(error) => Some(error),
         };
         if self.reachable.swap(unreachable.is_none(), Ordering::Relaxed) != unreachable.is_none() {

@@ -27,6 +27,8 @@ pub enum Code {
     NotFound,
     /// There is no such publication.
     UnknownPublication,
+    /// There is no such dead letter.
+    UnknownDeadLetter,
     /// The address exists, the method does not.
     MethodNotAllowed,
     /// The body was silent, or slower than allowed.
@@ -70,6 +72,7 @@ impl Code {
             Code::BrokenBody => ("broken_body", StatusCode::BAD_REQUEST, None),
             Code::NotFound => ("not_found", StatusCode::NOT_FOUND, None),
             Code::UnknownPublication => ("unknown_publication", StatusCode::NOT_FOUND, None),
+            Code::UnknownDeadLetter => ("unknown_dead_letter", StatusCode::NOT_FOUND, None),
             Code::MethodNotAllowed => ("method_not_allowed", StatusCode::METHOD_NOT_ALLOWED, None),
             Code::BodyTimeout => ("body_timeout", StatusCode::REQUEST_TIMEOUT, Some(1)),
             Code::BodyTooLarge => ("body_too_large", StatusCode::PAYLOAD_TOO_LARGE, None),
@@ -151,6 +154,9 @@ impl From<&QueueError> for ApiError {
                 ApiError::new(Code::Draining, format!("{error}; send it again when the pipeline has been restarted"))
             }
             QueueError::TooLarge { .. } => ApiError::new(Code::PostTooLong, format!("{error}; split the article")),
+            QueueError::NotFound(_) => {
+                ApiError::new(Code::UnknownDeadLetter, format!("{error}; GET /v1/dead-letters lists what there is"))
+            }
             // What the edge gets wrong with its manager is no fault of the client: the same request will do later.
             _ => ApiError::new(
                 Code::QueueUnavailable,

@@ -15,15 +15,19 @@
 //! - [`answer`]: what became of every record;
 //! - [`error`]: the table of error codes;
 //! - [`edge`]: what the handlers share: the queue as seen from here, the reading side of the store, memory;
-//! - [`reads`], [`health`]: everything that is asked with GET.
+//! - [`reads`], [`health`]: counters, and how things are;
+//! - [`dead_letters`], [`letter`]: what nobody could process, and its shape for clients; [`outgoing`]: a large answer.
 
 pub mod answer;
 pub mod body;
+pub mod dead_letters;
 pub mod edge;
 pub mod error;
 pub mod health;
 pub mod ingest;
+pub mod letter;
 pub mod merge;
+pub mod outgoing;
 pub mod posts;
 pub mod reads;
 pub mod routes;

@@ -58,6 +58,8 @@ pub struct Limits {
     pub memory_bytes_max: usize,
     /// How long the queue may take to tell its state.
     pub stats_timeout: Duration,
+    /// How long the queue may take to find dead letters, or to retry or drop one.
+    pub dead_letters_timeout: Duration,
     /// Requests that read the store at a time; further ones wait.
     pub reads_max: usize,
     /// How long requests may take to end once the edge is told to stop.
@@ -83,6 +85,7 @@ impl Default for Limits {
             rejections_listed: 1_000,
             memory_bytes_max: 512 << 20,
             stats_timeout: Duration::from_secs(2),
+            dead_letters_timeout: Duration::from_secs(15),
             reads_max: 8,
             drain_timeout: Duration::from_secs(30),
         }

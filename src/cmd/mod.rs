@@ -2,6 +2,7 @@
 
 mod backend;
 mod child;
+mod dead_letters;
 mod descriptors;
 mod entities;
 mod evaluate;
@@ -40,6 +41,8 @@ pub enum Command {
     Entities(entities::Args),
     /// What the store holds: publications and their articles
     Publications(publications::Args),
+    /// What nobody could process: look at it, let it try again, or forget it
+    DeadLetters(dead_letters::Args),
     /// A worker process; started by `backend`
     #[command(hide = true)]
     Worker(child::Args),
@@ -60,6 +63,7 @@ pub fn run(command: Command) -> Result<(), Failure> {
         Command::Train(args) => train::run(args),
         Command::Entities(args) => entities::run(args),
         Command::Publications(args) => publications::run(args),
+        Command::DeadLetters(args) => dead_letters::run(args),
         Command::Worker(args) | Command::Saver(args) => child::run(args),
     }
 }

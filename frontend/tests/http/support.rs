@@ -33,6 +33,11 @@ pub struct MemoryState {
     pub annex: serde_json::Map<String, serde_json::Value>,
     pub put_takes: Duration,
     pub ids: HashSet<String>,
+    pub dead: Vec<DeadLetter>,
+    /// Letters in an answer at most, as the queue's own bound of bytes has it.
+    pub dead_page_max: usize,
+    /// What was made of letters: queue, number, and whether it was a retry.
+    pub raised: Vec<(QueueId, u64, bool)>,
 }
 
 #[derive(Clone)]
@@ -49,11 +54,27 @@ impl MemoryQueue {
             annex: serde_json::Map::new(),
             put_takes: Duration::ZERO,
             ids: HashSet::new(),
+            dead: Vec::new(),
+            dead_page_max: usize::MAX,
+            raised: Vec::new(),
         })))
     }
 
     pub fn with<T>(&self, change: impl FnOnce(&mut MemoryState) -> T) -> T {
         change(&mut self.0.lock().expect("no test panics while it holds the queue"))
+    }
+
+    fn raise(&self, queue: QueueId, seq: u64, is_retry: bool) -> Result<(), QueueError> {
+        self.with(|state| {
+            if let Some(failure) = &state.failure {
+                return Err(failure.clone());
+            }
+            let found = state.dead.iter().position(|letter| (letter.queue, letter.seq) == (queue, seq));
+            let found = found.ok_or_else(|| QueueError::NotFound(format!("dead letter {seq} in queue {}", queue.0)))?;
+            state.dead.remove(found);
+            state.raised.push((queue, seq, is_retry));
+            Ok(())
+        })
     }
 
     pub fn stored(&self) -> usize {
@@ -115,14 +136,21 @@ impl Queue for MemoryQueue {
     async fn bury(&self, _: QueueId, _: LeaseId, _: String) -> Result<(), QueueError> {
         unreachable!("the edge only puts")
     }
-    async fn dead_letters(&self, _: Option<(QueueId, u64)>, _: u32) -> Result<Vec<DeadLetter>, QueueError> {
-        unreachable!("the edge only puts")
+    async fn dead_letters(&self, after: Option<(QueueId, u64)>, items_max: u32) -> Result<Vec<DeadLetter>, QueueError> {
+        self.with(|state| {
+            if let Some(failure) = &state.failure {
+                return Err(failure.clone());
+            }
+            let follows = |letter: &&DeadLetter| after.is_none_or(|after| (letter.queue, letter.seq) > after);
+            let page_max = state.dead_page_max.min(items_max as usize);
+            Ok(state.dead.iter().filter(follows).take(page_max).cloned().collect())
+        })
     }
-    async fn retry_dead(&self, _: QueueId, _: u64) -> Result<(), QueueError> {
-        unreachable!("the edge only puts")
+    async fn retry_dead(&self, queue: QueueId, seq: u64) -> Result<(), QueueError> {
+        self.raise(queue, seq, true)
     }
-    async fn drop_dead(&self, _: QueueId, _: u64) -> Result<(), QueueError> {
-        unreachable!("the edge only puts")
+    async fn drop_dead(&self, queue: QueueId, seq: u64) -> Result<(), QueueError> {
+        self.raise(queue, seq, false)
     }
 }
 
@@ -271,16 +299,19 @@ impl Client {
     }
 
     pub fn reply(&mut self) -> Reply {
+        Reply::parse(self.text().as_bytes()).expect("it was whole")
+    }
+
+    /// All of the next answer, as it came.
+    pub fn text(&mut self) -> String {
         let mut bytes = Vec::new();
         let mut room = [0; 4096];
-        loop {
-            if let Some(reply) = Reply::parse(&bytes) {
-                return reply;
-            }
+        while Reply::parse(&bytes).is_none() {
             let count = self.0.read(&mut room).expect("an answer comes before the patience ends");
             assert!(count > 0, "closed after {:?}", String::from_utf8_lossy(&bytes));
             bytes.extend_from_slice(&room[..count]);
         }
+        String::from_utf8(bytes).expect("answers are text")
     }
 
     /// Waits until the other side has closed.

@@ -1,6 +1,8 @@
 //! Commands, before they are written: checked, numbered, and put in the writer's queue. What a command is about belongs
 //! to the writer from here on, so that nothing else can be done with it meanwhile.
 
+use std::ops::Bound;
+
 use bytes::Bytes;
 
 use crate::api::{PutOutcome, QueueError, QueueId};
@@ -202,10 +204,19 @@ impl Core {
     pub(crate) fn dead_letters(&self, after: Option<(QueueId, u64)>, items_max: u32, bytes_max: u64, reply: Reply) {
         let mut queues: Vec<_> = self.queues.iter().collect();
         queues.sort_by_key(|queue| queue.settings.id);
-        let all = queues.iter().flat_map(|queue| queue.dead.iter().map(|(seq, dead)| (queue.settings.id, *seq, dead)));
+        // Each page begins where it is told to, without a walk over those before it.
+        let begin = |queue: QueueId| match after {
+            Some((last, _)) if queue < last => Bound::Excluded(u64::MAX),
+            Some((last, seq)) if queue == last => Bound::Excluded(seq),
+            _ => Bound::Unbounded,
+        };
+        let all = queues.iter().flat_map(|queue| {
+            let id = queue.settings.id;
+            queue.dead.range((begin(id), Bound::Unbounded)).map(move |(seq, dead)| (id, *seq, dead))
+        });
         let mut letters = Vec::new();
         let mut bytes = 0;
-        for (queue, seq, dead) in all.filter(|(queue, seq, _)| after.is_none_or(|after| (*queue, *seq) > after)) {
+        for (queue, seq, dead) in all {
             bytes += dead.entry.shape.record_len() + dead.reason.len() as u64;
             let is_enough = letters.len() >= items_max as usize || bytes > bytes_max && !letters.is_empty();
             let Some(segment) = self.segments.get(&dead.entry.place.segment).filter(|_| !is_enough) else { break };
@@ -221,11 +232,14 @@ impl Core {
         reply.send(Answer::DeadLetters(letters));
     }
 
-    /// Makes a dead letter ready again, or forgets it.
+    /// Makes a dead letter ready again, or forgets it. What drains takes nothing more, and be it from its own dead: its
+    /// consumers may be gone already.
     pub(crate) fn raise_dead(&mut self, queue: QueueId, seq: u64, is_retry: bool, reply: Reply) {
         let found = self.find(queue).and_then(|q| {
-            let dead = self.queues[q].dead.get_mut(&seq).filter(|dead| dead.entry.holder != Holder::Writer);
-            dead.ok_or_else(|| QueueError::NotFound(format!("dead letter {seq} in queue {}", queue.0)))
+            let state = &mut self.queues[q];
+            let dead = state.dead.get_mut(&seq).filter(|dead| dead.entry.holder != Holder::Writer);
+            let dead = dead.ok_or_else(|| QueueError::NotFound(format!("dead letter {seq} in queue {}", queue.0)))?;
+            if is_retry && state.is_closed { Err(QueueError::Closed) } else { Ok(dead) }
         });
         match found {
             Ok(dead) => {
