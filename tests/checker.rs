@@ -224,3 +224,35 @@ pub fn assert_same(stored: &Counters, expected: &Counters) {
 pub fn articles(counters: &Counters) -> u64 {
     counters.iter().filter(|((_, label, _), _)| label.is_empty()).map(|(_, count)| count).sum()
 }
+
+#[test]
+fn the_checker_sees_what_is_lost_unexpected_and_duplicated() {
+    let dir = tempfile::TempDir::new().expect("temp dir");
+    let pipeline = crate::harness::Pipeline::start(dir.path(), &["--mentions"]);
+    let load = crate::client::Load::default();
+    let ledger = crate::client::Client::start(&pipeline.url, crate::harness::sample_posts(20), load).finish();
+    pipeline.wait_counted();
+    pipeline.stop();
+    let counts = |dead: &[&str]| {
+        let dead: Vec<_> = dead.iter().map(ToString::to_string).collect();
+        let verdict = ledger.verdict(dir.path(), &dead);
+        (verdict.saved, verdict.lost.len(), verdict.unexpected.len(), verdict.duplicated.len())
+    };
+    assert_eq!(counts(&[]), (20, 0, 0, 0));
+    assert_eq!(counts(&["post-3"]), (20, 0, 0, 1), "saved and a dead letter");
+    assert_eq!(counts(&["post-99"]), (20, 0, 1, 0), "a dead letter that nobody sent");
+    let store = Connection::open(dir.path().join("copydesk.db")).expect("the store");
+    let change = |sql: &str| assert_eq!(store.execute(sql, []).expect(sql), 1, "{sql}");
+    change("UPDATE counters SET count = count + 1 WHERE entity = 'Kofi Annan'");
+    assert_eq!(counts(&[]), (20, 0, 0, 1), "a mention counted twice");
+    change("UPDATE counters SET count = count - 2 WHERE entity = 'Kofi Annan'");
+    assert_eq!(counts(&[]), (20, 1, 0, 0), "a mention not counted");
+    change("UPDATE counters SET count = count + 1 WHERE entity = 'Kofi Annan'");
+    change("UPDATE posts SET id = 'nobody' WHERE id = 'post-7'");
+    let (saved, lost, unexpected, _) = counts(&[]);
+    assert!((saved, unexpected) == (20, 1) && lost >= 1, "one post in the place of another");
+    change("DELETE FROM posts WHERE id = 'nobody'");
+    let verdict = ledger.verdict(dir.path(), &[]);
+    assert!(verdict.lost.contains(&"post-7".to_owned()), "{verdict}");
+    assert!(std::panic::catch_unwind(|| verdict.assert_clean()).is_err());
+}

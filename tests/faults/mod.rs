@@ -22,6 +22,10 @@
 //! | 17 | the supervisor is killed | |
 //! | 18 | two queue managers on one directory; a child in a crash loop | |
 //! | 19 | the clock jumps; a limit of descriptors or memory is reached | |
-//! | 20 | upgrade and downgrade with data on disk | |
+//! | 20 | upgrade and downgrade with data on disk | `upgrade` |
 
+mod children;
+mod disk;
 mod killed;
+mod log;
+mod upgrade;

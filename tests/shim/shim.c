@@ -10,7 +10,8 @@
  * path of the files that are meant, or `-`. NUMBER is what the fault below makes of it. Counts are of one process, and
  * begin again when the control file is replaced.
  *
- *     sync-error         every sync of such a file fails with EIO, from the NUMBERth on
+ *     sync-error         every sync of such a file fails with EIO, from the NUMBERth on; and what was written since the
+ *                        last sync that succeeded is gone, as pages are that a kernel could not write
  *     room               NUMBER bytes more can be written to such files: then a write is cut short, then comes ENOSPC
  *     short-write        one write writes NUMBER bytes at most
  *     free-bytes         statvfs tells that NUMBER bytes are free
@@ -45,6 +46,7 @@ struct rule {
     char path[128];
     long number;
     long count; /* Calls so far, or bytes. */
+    long synced_file, synced_size; /* Inode and size of the file of the last sync that succeeded. */
 };
 
 struct rules {
@@ -158,7 +160,16 @@ static void kill_at(const char *fault, const char *path, int fd) {
 
 static int sync_fails(int fd) {
     struct rule *rule = find("sync-error", NULL, fd);
-    return rule && __atomic_add_fetch(&rule->count, 1, __ATOMIC_RELAXED) >= rule->number;
+    struct stat file;
+    if (!rule || fstat(fd, &file))
+        return 0;
+    if (__atomic_add_fetch(&rule->count, 1, __ATOMIC_RELAXED) < rule->number) {
+        rule->synced_file = file.st_ino, rule->synced_size = file.st_size;
+        return 0;
+    }
+    if (rule->synced_file == (long)file.st_ino && ftruncate(fd, rule->synced_size))
+        abort();
+    return 1;
 }
 
 #define SYNC(name)                                                                                                     \
