@@ -8,52 +8,70 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
+use nix::errno::Errno;
 use queue::*;
 
+use crate::memory::{Files, MemoryDisk};
 use crate::support::*;
 
-/// Fails for good from the given operation on.
+/// How a disk fails.
+#[derive(Debug, Clone, Copy)]
+struct Failure {
+    /// What it says.
+    errno: Errno,
+    /// From then on always, or only once.
+    is_lasting: bool,
+    /// How much of a write is written all the same.
+    part: usize,
+}
+
+/// Fails at the given operation.
+#[derive(Clone)]
 struct FailingDisk {
-    real: RealDisk,
+    real: MemoryDisk,
+    failure: Failure,
     left: Arc<AtomicI64>,
 }
 
 struct FailingFile {
     real: Arc<dyn SegmentFile>,
-    left: Arc<AtomicI64>,
-}
-
-fn spend(left: &AtomicI64) -> io::Result<()> {
-    if left.fetch_sub(1, Ordering::SeqCst) > 0 { Ok(()) } else { Err(io::Error::other("injected")) }
+    disk: FailingDisk,
 }
 
 impl FailingDisk {
+    fn spend(&self) -> io::Result<()> {
+        let left = self.left.fetch_sub(1, Ordering::SeqCst);
+        if left > 1 || left < 1 && !self.failure.is_lasting { Ok(()) } else { Err(self.failure.errno.into()) }
+    }
+
     fn wrap(&self, file: Arc<dyn SegmentFile>) -> Arc<dyn SegmentFile> {
-        Arc::new(FailingFile { real: file, left: Arc::clone(&self.left) })
+        Arc::new(FailingFile { real: file, disk: self.clone() })
     }
 }
 
 impl Disk for FailingDisk {
     fn names(&self) -> io::Result<Vec<String>> {
+        self.spend()?;
         self.real.names()
     }
     fn create(&self, name: &str) -> io::Result<Arc<dyn SegmentFile>> {
-        spend(&self.left)?;
+        self.spend()?;
         Ok(self.wrap(self.real.create(name)?))
     }
     fn open(&self, name: &str) -> io::Result<Arc<dyn SegmentFile>> {
+        self.spend()?;
         Ok(self.wrap(self.real.open(name)?))
     }
-    fn remove(&self, name: &str) -> io::Result<()> {
-        spend(&self.left)?;
-        self.real.remove(name)
-    }
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        spend(&self.left)?;
+        self.spend()?;
         self.real.rename(from, to)
     }
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.spend()?;
+        self.real.remove(name)
+    }
     fn sync_names(&self) -> io::Result<()> {
-        spend(&self.left)?;
+        self.spend()?;
         self.real.sync_names()
     }
     fn free_bytes(&self) -> io::Result<u64> {
@@ -63,30 +81,31 @@ impl Disk for FailingDisk {
 
 impl SegmentFile for FailingFile {
     fn append(&self, parts: &mut [IoSlice<'_>]) -> io::Result<()> {
-        if let Err(error) = spend(&self.left) {
-            // Half of it is written all the same.
-            let mut half = vec![IoSlice::new(&parts[0][..parts[0].len() / 2])];
-            self.real.append(&mut half)?;
+        if let Err(error) = self.disk.spend() {
+            let bytes: Vec<u8> = parts.iter().flat_map(|part| part.iter().copied()).collect();
+            self.real.append(&mut [IoSlice::new(&bytes[..bytes.len() * self.disk.failure.part / 4])])?;
             return Err(error);
         }
         self.real.append(parts)
     }
     fn sync(&self) -> io::Result<()> {
-        spend(&self.left)?;
+        self.disk.spend()?;
         self.real.sync()
     }
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        self.disk.spend()?;
         self.real.read_at(buffer, offset)
     }
     fn size(&self) -> io::Result<u64> {
+        self.disk.spend()?;
         self.real.size()
     }
     fn truncate(&self, len: u64) -> io::Result<()> {
-        spend(&self.left)?;
+        self.disk.spend()?;
         self.real.truncate(len)
     }
     fn overwrite(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        spend(&self.left)?;
+        self.disk.spend()?;
         self.real.overwrite(bytes, offset)
     }
 }
@@ -98,12 +117,13 @@ struct Ledger {
     /// Settled together with the output of the same name.
     settled: BTreeSet<String>,
     unknown: BTreeSet<String>,
+    /// There was something before.
+    is_resumed: bool,
 }
 
 impl Ledger {
     /// Every accepted post is either still there or its output is, and never both.
-    async fn check(&self, dir: &Path, what: &str) {
-        let running = start(small(dir)).await;
+    async fn check(&self, running: Running, what: &str) {
         assert_eq!(running.recovery.damage, [], "{what}");
         let client = running.client("checker").await;
         let posts = drain(&client, POSTS).await;
@@ -121,7 +141,8 @@ impl Ledger {
             assert!(result_set.contains(id), "{what}: {id} was settled, and came back");
         }
         for id in post_set.union(&result_set) {
-            assert!(self.accepted.contains(id) || self.unknown.contains(id), "{what}: {id} comes from nowhere");
+            let is_known = self.accepted.contains(id) || self.unknown.contains(id) || self.is_resumed || id == "late";
+            assert!(is_known, "{what}: {id} comes from nowhere");
         }
         running.stop().await;
     }
@@ -131,10 +152,15 @@ fn small(dir: &Path) -> ManagerSettings {
     ManagerSettings { segment_bytes: 4 << 10, duplicate_window: 10, ..settings(dir) }
 }
 
+/// A manager on a disk in memory.
+async fn start_on(disk: MemoryDisk, dir: &Path) -> Running {
+    serve_in(dir, Manager::open_on(small(dir), Arc::new(disk)).unwrap(), None).await
+}
+
 /// Puts, leases and settles until it is done or refused.
-async fn work(client: &Client, ledger: &mut Ledger) -> Result<(), QueueError> {
+async fn work(client: &Client, life: &str, ledger: &mut Ledger) -> Result<(), QueueError> {
     for round in 0..12 {
-        let ids: Vec<String> = (0..4).map(|number| format!("{round}-{number}")).collect();
+        let ids: Vec<String> = (0..4).map(|number| format!("{life} {round}-{number}")).collect();
         ledger.unknown.extend(ids.iter().cloned());
         client.put(POSTS, ids.iter().map(|id| item(id, vec![5; 300])).collect()).await?;
         ledger.accepted.extend(ids);
@@ -147,39 +173,72 @@ async fn work(client: &Client, ledger: &mut Ledger) -> Result<(), QueueError> {
     Ok(())
 }
 
-#[tokio::test]
-async fn a_disk_that_fails_at_any_point_breaks_no_promise() {
-    for point in 1.. {
-        let dir = dir();
-        let left = Arc::new(AtomicI64::new(point));
-        let disk = FailingDisk { real: RealDisk::new(dir.path()), left: Arc::clone(&left) };
-        let mut ledger = Ledger::default();
-        let what = format!("failure at operation {point}");
-        let Ok(opened) = Manager::open_on(small(dir.path()), Arc::new(disk)) else {
-            ledger.check(dir.path(), &what).await;
-            continue;
-        };
-        let running = serve_in(dir.path(), opened, None).await;
-        let client = running.client("one").await;
-        match work(&client, &mut ledger).await {
-            Ok(()) => {}
-            Err(QueueError::Poisoned(reason)) => {
-                assert!(reason.contains("injected"), "{reason}");
-                let failed = tokio::time::timeout(SOON, running.manager.failed()).await;
-                assert!(failed.unwrap().contains("injected"));
-                // And so it stays.
-                let refused = client.put(POSTS, vec![item("late", "")]).await;
-                assert!(matches!(refused, Err(QueueError::Poisoned(_))), "{refused:?}");
+/// Lets the disk fail at every operation in turn, until there are none left to fail at: first while a log is made and
+/// used, then while it is opened again and used further.
+async fn fail_everywhere(failure: Failure) {
+    let first = dir();
+    let used = MemoryDisk::new(Files::new(), Duration::ZERO);
+    let running = start_on(used.clone(), first.path()).await;
+    work(&running.client("one").await, "first", &mut Ledger::default()).await.unwrap();
+    running.stop().await;
+    for before in [Vec::new(), used.journal()] {
+        for point in 1.. {
+            let left = Arc::new(AtomicI64::new(point));
+            let real = MemoryDisk::after_kill(&before);
+            let disk = FailingDisk { real: real.clone(), failure, left: Arc::clone(&left) };
+            let dir = dir();
+            // Payloads are read from the disk, so that reading fails, too.
+            let settings = ManagerSettings { cache_bytes: 0, ..small(dir.path()) };
+            let mut ledger = Ledger { is_resumed: !before.is_empty(), ..Ledger::default() };
+            let what = format!("{failure:?} at operation {point}");
+            let Ok(opened) = Manager::open_on(settings, Arc::new(disk)) else {
+                ledger.check(start_on(real, dir.path()).await, &what).await;
+                continue;
+            };
+            let running = serve_in(dir.path(), opened, None).await;
+            let client = running.client("one").await;
+            let worked = work(&client, "second", &mut ledger).await;
+            let refused = client.put(POSTS, vec![item("late", "")]).await;
+            match worked {
+                Ok(()) => ledger.accepted.extend(refused.is_ok().then(|| "late".to_owned())),
+                Err(QueueError::Poisoned(reason)) => {
+                    let error = io::Error::from(failure.errno).to_string();
+                    assert!(reason.contains(&error), "{reason}");
+                    let failed = tokio::time::timeout(SOON, running.manager.failed()).await;
+                    assert!(failed.unwrap().contains(&error));
+                    // And so it stays, also when the disk is well again: nobody knows what it has kept.
+                    assert!(matches!(refused, Err(QueueError::Poisoned(_))), "{what}: {refused:?}");
+                }
+                Err(other) => panic!("{what}: {other}"),
             }
-            Err(other) => panic!("{what}: {other}"),
-        }
-        running.stop().await;
-        ledger.check(dir.path(), &what).await;
-        if left.load(Ordering::SeqCst) > 0 {
-            assert!(point > 50, "so few operations: {point}");
-            return;
+            running.stop().await;
+            ledger.check(start_on(real, dir.path()).await, &what).await;
+            if left.load(Ordering::SeqCst) > 0 {
+                assert!(point > 50, "so few operations: {point}");
+                break;
+            }
         }
     }
+}
+
+#[tokio::test]
+async fn a_disk_that_fails_for_good_at_any_point_breaks_no_promise() {
+    fail_everywhere(Failure { errno: Errno::EIO, is_lasting: true, part: 2 }).await;
+}
+
+#[tokio::test]
+async fn a_disk_that_fails_once_at_any_point_is_not_trusted_again() {
+    fail_everywhere(Failure { errno: Errno::EIO, is_lasting: false, part: 4 }).await;
+}
+
+#[tokio::test]
+async fn a_disk_that_is_full_at_any_point_breaks_no_promise() {
+    fail_everywhere(Failure { errno: Errno::ENOSPC, is_lasting: true, part: 1 }).await;
+}
+
+#[tokio::test]
+async fn a_disk_without_space_for_a_moment_breaks_no_promise() {
+    fail_everywhere(Failure { errno: Errno::ENOSPC, is_lasting: false, part: 3 }).await;
 }
 
 const CHILD_DIR: &str = "QUEUE_TEST_CHILD_DIR";
@@ -243,5 +302,5 @@ async fn a_killed_manager_breaks_no_promise() {
         }
     }
     assert!(ledger.settled.len() > 20, "too little was done to prove anything");
-    ledger.check(dir.path(), "after eight kills").await;
+    ledger.check(start(small(dir.path())).await, "after eight kills").await;
 }

@@ -3,12 +3,13 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests are tests")]
 
 mod crowds;
-mod dead_letters;
 mod duplicates;
 mod durability;
 mod faults;
 mod leases;
 mod log;
+mod memory;
 mod poison;
+mod power;
 mod support;
 mod wire;

@@ -1,5 +1,6 @@
 //! A manager that serves in a directory of its own, and how to talk to it.
 
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -152,4 +153,10 @@ pub fn copy(dir: &Path) -> TempDir {
         std::fs::copy(&file, copy.path().join(file.file_name().unwrap())).unwrap();
     }
     copy
+}
+
+/// What random choices follow from: told by `QUEUE_TEST_SEED`, or new; failures name it.
+pub fn seed() -> u64 {
+    let told = std::env::var("QUEUE_TEST_SEED").ok().and_then(|seed| seed.parse().ok());
+    told.unwrap_or_else(|| RandomState::new().build_hasher().finish())
 }
