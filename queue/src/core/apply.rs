@@ -9,9 +9,9 @@ use crate::log::cache::Place;
 use crate::log::disk::SegmentFile;
 use crate::log::frame::{Batch, Moved, Record, Shape};
 
-/// Bytes that a record takes beside its id and payload when it is copied forward, at most. What is live is counted with
-/// them, so that copying always comes to an end.
-const OVERHEAD: u64 = 48;
+/// Bytes that a record takes beside its id and payload when it is copied forward, with its part of the frame, at most:
+/// all of them are there twice. What is live is counted with them, so that copying always comes to an end.
+const OVERHEAD: u64 = 96;
 
 impl Core {
     /// What must outlive all older segments.
@@ -95,7 +95,7 @@ impl Core {
                 for (seq, attempts) in buried {
                     if let Some(entry) = queue.remove(*seq) {
                         if let Some(segment) = self.segments.get_mut(&entry.place.segment) {
-                            segment.live_bytes += reason.len() as u64;
+                            segment.live_bytes += reason_weight(reason);
                         }
                         let entry = Entry { attempts: *attempts, holder: Holder::Ready, ..entry };
                         queue.dead.insert(*seq, Dead { entry, reason: reason.clone(), died_at_ms: *died_at_ms });
@@ -107,7 +107,7 @@ impl Core {
                 let queue = &mut self.queues[q];
                 if let Some(dead) = queue.dead.remove(seq) {
                     if let Some(segment) = self.segments.get_mut(&dead.entry.place.segment) {
-                        segment.live_bytes -= dead.reason.len() as u64;
+                        segment.live_bytes -= reason_weight(&dead.reason);
                     }
                     queue.add(*seq, Entry { attempts: 0, holder: Holder::Ready, ..dead.entry });
                     if !is_replay {
@@ -246,5 +246,9 @@ impl Core {
 }
 
 fn weight(shape: &Shape, reason: Option<&str>) -> u64 {
-    shape.record_len() + OVERHEAD + reason.map_or(0, |reason| reason.len() as u64)
+    shape.record_len() + OVERHEAD + reason.map_or(0, reason_weight)
+}
+
+fn reason_weight(reason: &str) -> u64 {
+    2 * reason.len() as u64
 }

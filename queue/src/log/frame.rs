@@ -1,4 +1,5 @@
-//! One frame of the log: a header, the command's fields ("meta"), and the area of ids and payloads.
+//! One frame of the log: a header, the command's fields ("meta"), the area of ids and payloads, and header and fields
+//! again.
 
 use crc32fast::Hasher;
 
@@ -7,11 +8,22 @@ use crate::codec::{Input, Output};
 /// Bytes of a frame before its meta.
 pub(crate) const HEADER: usize = 32;
 /// What a header begins with.
-pub(crate) const MAGIC: [u8; 4] = *b"\xC0DQ\x1F";
+const MAGIC: [u8; 4] = *b"\xC0DQ\x1F";
+/// What the copy of a header begins with that is at the end of its frame.
+const COPY_MAGIC: [u8; 4] = *b"\xC0DQ\x1E";
 /// Frames in one group at most: their indices have 24 bits.
 pub(crate) const GROUP_MAX: u64 = 1 << 24;
 /// The kind of a frame that was taken back.
 pub(crate) const VOID: u8 = 9;
+
+/// Which of a frame's two headers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Side {
+    /// At its beginning, before the fields.
+    Front,
+    /// After the area, before the copy of the fields.
+    Back,
+}
 
 /// The fixed part of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,9 +113,9 @@ impl Shape {
 }
 
 impl Header {
-    pub(crate) fn encode(&self, seed: u32) -> [u8; HEADER] {
+    pub(crate) fn encode(&self, seed: u32, side: Side) -> [u8; HEADER] {
         let mut out = Vec::with_capacity(HEADER);
-        out.bytes(&MAGIC);
+        out.bytes(side.magic());
         out.u32(u32::from(self.kind) | self.index << 8);
         out.u32(self.meta_len);
         out.u32(self.area_len);
@@ -115,10 +127,10 @@ impl Header {
         header
     }
 
-    /// Nothing if these are not the bytes of a header of this segment.
-    pub(crate) fn decode(seed: u32, bytes: &[u8; HEADER]) -> Option<Header> {
+    /// Nothing if these are not the bytes of such a header of this segment.
+    pub(crate) fn decode(seed: u32, bytes: &[u8; HEADER], side: Side) -> Option<Header> {
         let mut input = Input::new(bytes);
-        if input.bytes(MAGIC.len())? != MAGIC {
+        if input.bytes(MAGIC.len())? != side.magic() {
             return None;
         }
         let kind_and_index = input.u32()?;
@@ -138,9 +150,44 @@ impl Header {
         Header { kind: VOID, ..*self }
     }
 
-    /// Bytes of the whole frame.
-    pub(crate) fn frame_len(&self) -> u64 {
-        HEADER as u64 + u64::from(self.meta_len) + u64::from(self.area_len)
+    /// Bytes from the beginning of the frame to the end of its area.
+    pub(crate) fn front_len(&self) -> u64 {
+        self.head_len() + u64::from(self.area_len)
+    }
+
+    /// Bytes of header and fields.
+    pub(crate) fn head_len(&self) -> u64 {
+        HEADER as u64 + u64::from(self.meta_len)
+    }
+}
+
+impl Side {
+    fn magic(self) -> &'static [u8] {
+        match self {
+            Side::Front => &MAGIC,
+            Side::Back => &COPY_MAGIC,
+        }
+    }
+
+    /// Which header such bytes may be; none if they can't be one.
+    pub(crate) fn of(bytes: &[u8]) -> Option<Side> {
+        [Side::Front, Side::Back].into_iter().find(|side| bytes.starts_with(side.magic()))
+    }
+}
+
+/// How the frames of a segment are laid out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Format {
+    /// Of all checksums.
+    pub(crate) seed: u32,
+    /// Whether a frame ends with its header and fields once more. Format 1 had no copies.
+    pub(crate) has_copies: bool,
+}
+
+impl Format {
+    /// Bytes of a whole frame.
+    pub(crate) fn frame_len(self, header: &Header) -> u64 {
+        header.front_len() + if self.has_copies { header.head_len() } else { 0 }
     }
 }
 
@@ -403,13 +450,16 @@ mod tests {
     #[test]
     fn a_header_is_bound_to_its_segment_and_every_bit_of_it_counts() {
         let header = Header { kind: 2, index: 1, meta_len: 3, area_len: 4, number: 5, meta_crc: 6 };
-        let bytes = header.encode(1);
-        assert_eq!(Header::decode(1, &bytes), Some(header));
-        assert_eq!(Header::decode(2, &bytes), None);
-        for bit in 0..HEADER * 8 {
-            let mut flipped = bytes;
-            flipped[bit / 8] ^= 1 << (bit % 8);
-            assert_eq!(Header::decode(1, &flipped), None, "bit {bit}");
+        for (side, other) in [(Side::Front, Side::Back), (Side::Back, Side::Front)] {
+            let bytes = header.encode(1, side);
+            assert_eq!(Header::decode(1, &bytes, side), Some(header));
+            assert_eq!(Header::decode(2, &bytes, side), None);
+            assert_eq!(Header::decode(1, &bytes, other), None);
+            for bit in 0..HEADER * 8 {
+                let mut flipped = bytes;
+                flipped[bit / 8] ^= 1 << (bit % 8);
+                assert_eq!(Header::decode(1, &flipped, side), None, "bit {bit}");
+            }
         }
     }
 

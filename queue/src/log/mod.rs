@@ -15,14 +15,16 @@
 //! look like a frame are taken for one. Then come frames, one for each command ([`frame`]):
 //!
 //! ```text
-//! | magic 4 | kind 4 | meta length 4 | area length 4 | frame number 8 | meta CRC 4 | header CRC 4 |
-//! | meta: the command's fields; for every record its id's length, payload's length and CRC        |
-//! | area: id, payload, id, payload, …                                                             |
+//! | magic 4 | kind 1, index 3 | meta length 4 | area length 4 | frame number 8 | meta CRC 4 | header CRC 4 |
+//! | meta: the command's fields; for every record its id's length, payload's length and CRC                 |
+//! | area: id, payload, id, payload, …                                                                      |
+//! | the header again, with another magic | the meta again                                                  |
 //! ```
 //!
-//! Three checksums bound three damages: a flipped bit in a payload costs that record, in the meta that command, in the
-//! header nothing more: the next frame is searched for. Frames are numbered without gaps, so that a loss shows even
-//! where the bytes look sound.
+//! What makes a command is there twice, because a settlement that can't be read would come undone: its posts would be
+//! counted again. So one damaged place costs one record of an area at most, and never a command. Frames are numbered
+//! without gaps, so that a loss shows even where the bytes look sound. The index counts the frames of one write, so that
+//! `number - index` names that write.
 //!
 //! | kind | what it says |
 //! |---|---|
@@ -33,6 +35,10 @@
 //! | bury | these became dead letters |
 //! | retry, drop | a dead letter is ready again, or gone |
 //! | move | live records of the oldest segment, again |
+//! | void | nothing: a command that was taken back |
+//!
+//! Format 1, which is still read, had neither copies nor indices. Frames of one format never follow those of another in
+//! one segment, so that an older program refuses the file instead of taking what it does not know for damage.
 //!
 //! # Write
 //! One thread takes whatever commands wait, writes them with one call, syncs once, and only then applies and answers
@@ -50,10 +56,18 @@
 //!
 //! # Recover
 //! Every segment is scanned in order and its commands are applied by the same code that applied them at first
-//! ([`recover`]). Bytes at the very end after which nothing is sound are taken for a write that was cut off and that
-//! nobody was answered for: they are cut, with a warning, because a disk that damaged an answered one looks the same. A
-//! last put whose fields are sound keeps its sound items. Anything else that can't be read is damage: listed, counted,
-//! logged.
+//! ([`recover`], [`scan`]). That changes nothing; what has to be done to the files is a list that is carried out
+//! afterwards ([`repair`]):
+//! - Bytes at the very end after which nothing is sound are taken for a write that was cut off and that nobody was answered
+//!   for: they are cut, with a warning, because a disk that damaged an answered one looks the same. A last put whose fields
+//!   are sound keeps its sound items.
+//! - A disk that loses power may keep any part of the last write. A settlement of that write whose outputs are not whole is
+//!   taken back: it counts as a whole or not at all.
+//! - Where one copy of a command's fields is damaged, the other is written over it.
+//! - A segment whose beginning can't be read is kept under another name.
+//!
+//! Then the last segment is synced, because rules for the last write must not be needed for one before it. Anything that
+//! can't be read is damage: listed, counted, logged.
 
 pub(crate) mod cache;
 pub(crate) mod disk;
@@ -61,6 +75,7 @@ pub(crate) mod frame;
 pub(crate) mod recover;
 pub(crate) mod repair;
 pub(crate) mod report;
+pub(crate) mod scan;
 pub(crate) mod segment;
 pub(crate) mod store;
 pub(crate) mod window;

@@ -8,12 +8,11 @@ use std::time::Instant;
 use crate::core::Core;
 use crate::log::cache::Place;
 use crate::log::disk::{Disk, SegmentFile};
-use crate::log::frame::{Batch, Record};
+use crate::log::frame::{Batch, Format, Record};
 use crate::log::repair::Repair;
 use crate::log::report::{Damage, Recovery};
-use crate::log::segment::{
-    Found, PREAMBLE, Preamble, Tail, damaged_name, ids_name, number_of, read_tail, scan, segment_name,
-};
+use crate::log::scan::{Found, Tail, read_tail, scan};
+use crate::log::segment::{PREAMBLE, Preamble, damaged_name, ids_name, number_of, segment_name};
 use crate::log::store::{Active, Log, Piece};
 use crate::log::window::{decode_ids, id_hash};
 
@@ -49,6 +48,9 @@ pub(crate) fn recover(
     recovery.took = began.elapsed();
     for damage in &recovery.damage {
         tracing::error!(%damage, "the log is damaged here; what was there is lost");
+    }
+    for place in &recovery.mended {
+        tracing::warn!(%place, "the log was damaged here; a copy was sound, nothing is lost and the damage is mended");
     }
     if recovery.torn_bytes > 0 {
         tracing::warn!(
@@ -179,8 +181,8 @@ impl Reader<'_> {
         let failed = |error| RecoverError::Io(segment_name(number), error);
         let file = self.disk.open(&name).map_err(failed)?;
         let size = file.size().map_err(failed)?;
-        let (seed, is_current) = match Preamble::read(file.as_ref(), number).map_err(failed)? {
-            Preamble::Seed { seed, is_current } => (seed, is_current),
+        let format = match Preamble::read(file.as_ref(), number).map_err(failed)? {
+            Preamble::Known(format) => format,
             Preamble::Newer(version) => return Err(RecoverError::Newer(name, version)),
             Preamble::Damaged => {
                 self.leave_unreadable(number, is_last, size);
@@ -191,22 +193,25 @@ impl Reader<'_> {
         let mut bytes = size;
         let mut taken_back = BTreeSet::new();
         if is_last {
-            let Tail { end, half_done } = read_tail(file.as_ref(), seed, size, next).map_err(failed)?;
+            let Tail { end, half_done } = read_tail(file.as_ref(), format, size, next).map_err(failed)?;
             taken_back.extend(half_done.iter().map(|(at, _)| *at));
-            self.repair_tail(number, &file, seed, Tail { end, half_done }, size);
+            self.repair_tail(number, &file, format, Tail { end, half_done }, size);
             bytes = end;
         }
         self.recovery.segments += 1;
         self.recovery.bytes += bytes;
         self.core.segment_grew(number, &file, bytes);
-        scan(file.as_ref(), seed, bytes, next, &mut |found| match found {
+        scan(file.as_ref(), format, bytes, next, &mut |found| match found {
             Found::Damage { at, bytes, what } => self.damage(number, at, bytes, what.to_owned()),
             Found::Void { number: frame, at } => self.check_frame_number(frame, number, at),
             Found::Frame { header, at, .. } if taken_back.contains(&at) => {
                 self.check_frame_number(header.number, number, at);
             }
-            Found::Frame { header, record, area_at, area, damaged, at } => {
+            Found::Frame { header, record, area_at, area, damaged, at, mend } => {
                 self.check_frame_number(header.number, number, at);
+                if let Some((offset, sound)) = mend {
+                    self.mend(number, &file, offset, sound);
+                }
                 let place = Place { segment: number, offset: area_at };
                 if let (Some(ids), Record::Put(batch)) = (own_ids.as_deref_mut(), &record) {
                     self.remember_ids(batch, area, &damaged, ids);
@@ -220,20 +225,27 @@ impl Reader<'_> {
         })
         .map_err(failed)?;
         // An older program must not take the segment for one of its own when there is something newer in it.
-        Ok(is_current.then_some(Active { number, seed, file, bytes, ids: 0 }))
+        let active = Active { number, seed: format.seed, file: Arc::clone(&file), bytes, ids: 0 };
+        Ok(format.has_copies.then_some(active))
     }
 
     /// The last write is kept as far as it is whole.
-    fn repair_tail(&mut self, segment: u32, file: &Arc<dyn SegmentFile>, seed: u32, tail: Tail, size: u64) {
+    fn repair_tail(&mut self, segment: u32, file: &Arc<dyn SegmentFile>, format: Format, tail: Tail, size: u64) {
         if tail.end < size {
             self.recovery.torn_bytes += size - tail.end;
             self.repairs.push(Repair::Cut { segment, file: Arc::clone(file), len: tail.end });
         }
         for (at, header) in tail.half_done {
-            self.recovery.torn_bytes += header.frame_len();
-            self.repairs.push(Repair::TakeBack { segment, file: Arc::clone(file), at, header, seed });
+            self.recovery.torn_bytes += format.frame_len(&header);
+            self.repairs.push(Repair::TakeBack { segment, file: Arc::clone(file), at, header, seed: format.seed });
         }
         self.repairs.push(Repair::Settle { segment, file: Arc::clone(file) });
+    }
+
+    fn mend(&mut self, segment: u32, file: &Arc<dyn SegmentFile>, offset: u64, sound: Vec<u8>) {
+        let what = "one of two copies of a command's fields".to_owned();
+        self.recovery.mended.push(Damage { segment, offset, bytes: sound.len() as u64, what });
+        self.repairs.push(Repair::Mend { segment, file: Arc::clone(file), at: offset, sound });
     }
 
     fn leave_unreadable(&mut self, segment: u32, is_last: bool, size: u64) {

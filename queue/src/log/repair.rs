@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 
 use crate::log::disk::{Disk, SegmentFile};
-use crate::log::frame::Header;
+use crate::log::frame::{Header, Side};
 use crate::log::segment::{damaged_name, ids_name, segment_name};
 use crate::log::window::encode_ids;
 
@@ -15,6 +15,8 @@ pub(crate) enum Repair {
     Cut { segment: u32, file: Arc<dyn SegmentFile>, len: u64 },
     /// A settlement that was not written whole must not count by halves: its frame is made to mean nothing.
     TakeBack { segment: u32, file: Arc<dyn SegmentFile>, at: u64, header: Header, seed: u32 },
+    /// One copy of a command's fields is written again as the other one has it.
+    Mend { segment: u32, file: Arc<dyn SegmentFile>, at: u64, sound: Vec<u8> },
     /// What a killed manager wrote but did not sync is on the disk for sure before anything comes after it: the rules for
     /// the last write are good for the last one only.
     Settle { segment: u32, file: Arc<dyn SegmentFile> },
@@ -32,9 +34,10 @@ impl Repair {
     /// The file it is about.
     pub(crate) fn file_name(&self) -> String {
         match self {
-            Repair::Cut { segment, .. } | Repair::TakeBack { segment, .. } | Repair::Settle { segment, .. } => {
-                segment_name(*segment)
-            }
+            Repair::Cut { segment, .. }
+            | Repair::TakeBack { segment, .. }
+            | Repair::Mend { segment, .. }
+            | Repair::Settle { segment, .. } => segment_name(*segment),
             Repair::RemoveSegment(segment) | Repair::SetAside(segment) => segment_name(*segment),
             Repair::RemoveIds(segment) | Repair::WriteIds(segment, _) => ids_name(*segment),
         }
@@ -43,7 +46,13 @@ impl Repair {
     pub(crate) fn carry_out(&self, disk: &dyn Disk) -> io::Result<()> {
         match self {
             Repair::Cut { file, len, .. } => file.truncate(*len),
-            Repair::TakeBack { file, at, header, seed, .. } => file.overwrite(&header.voided().encode(*seed), *at),
+            Repair::TakeBack { file, at, header, seed, .. } => {
+                // The front last: as long as it is as it was, the next start begins here again.
+                let voided = header.voided();
+                file.overwrite(&voided.encode(*seed, Side::Back), at + header.front_len())?;
+                file.overwrite(&voided.encode(*seed, Side::Front), *at)
+            }
+            Repair::Mend { file, at, sound, .. } => file.overwrite(sound, *at),
             Repair::Settle { file, .. } => file.sync(),
             Repair::RemoveSegment(segment) => {
                 disk.remove(&segment_name(*segment))?;

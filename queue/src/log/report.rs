@@ -36,6 +36,8 @@ pub struct Recovery {
     pub torn_bytes: u64,
     /// Everything else that can't be read.
     pub damage: Vec<Damage>,
+    /// What was damaged and is there twice: nothing is lost, and opening the log mends it.
+    pub mended: Vec<Damage>,
     /// How long it took.
     pub took: Duration,
 }
@@ -49,11 +51,14 @@ impl fmt::Display for Damage {
 
 impl fmt::Display for Recovery {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Recovery { segments, bytes, frames, ready, dead_letters, torn_bytes, damage, took } = self;
+        let Recovery { segments, bytes, frames, ready, dead_letters, torn_bytes, damage, mended, took } = self;
         write!(f, "{ready} items ready, {dead_letters} dead letters, {frames} commands in {segments} segments of ")?;
         write!(f, "{bytes} bytes, read in {took:.1?}")?;
         if *torn_bytes > 0 {
             write!(f, ", {torn_bytes} bytes of an unfinished write at the end cut away")?;
+        }
+        if !mended.is_empty() {
+            write!(f, ", {} damaged places that a copy makes good", mended.len())?;
         }
         if !damage.is_empty() {
             write!(f, ", {} damaged places", damage.len())?;

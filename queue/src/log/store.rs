@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use crate::log::cache::Place;
 use crate::log::disk::{Disk, SegmentFile};
-use crate::log::frame::{HEADER, Header, Record, crc};
+use crate::log::frame::{HEADER, Header, Record, Side, crc};
 use crate::log::repair::write_ids;
 use crate::log::segment::{PREAMBLE, Preamble, ids_name, segment_name};
 
@@ -53,38 +53,42 @@ impl Log {
         let seed = self.active.seed;
         let scratch = &mut self.scratch;
         scratch.clear();
-        let mut ends = Vec::with_capacity(group.len());
+        let too_long = |_| io::Error::other("a frame is too long");
+        let mut heads = Vec::with_capacity(group.len());
         let mut places = Vec::with_capacity(group.len());
         let mut at = self.active.bytes;
         for (index, piece) in group.iter().enumerate() {
             let begin = scratch.len();
             scratch.resize(begin + HEADER, 0);
             let kind = piece.record.encode(scratch);
-            let meta_len = scratch.len() - begin - HEADER;
+            let front_end = scratch.len();
             let area_len: usize = piece.area.iter().map(Bytes::len).sum();
-            let too_long = |_| io::Error::other("a frame is too long");
             let header = Header {
                 kind,
                 index: u32::try_from(index).map_err(too_long)?,
-                meta_len: u32::try_from(meta_len).map_err(too_long)?,
+                meta_len: u32::try_from(front_end - begin - HEADER).map_err(too_long)?,
                 area_len: u32::try_from(area_len).map_err(too_long)?,
                 number: self.frame_number,
                 meta_crc: crc(seed, &scratch[begin + HEADER..]),
             };
-            scratch[begin..begin + HEADER].copy_from_slice(&header.encode(seed));
-            ends.push(scratch.len());
-            let area_at = at + (HEADER + meta_len) as u64;
-            places.push(Place { segment: self.active.number, offset: u32::try_from(area_at).map_err(too_long)? });
-            at += header.frame_len();
+            scratch[begin..begin + HEADER].copy_from_slice(&header.encode(seed, Side::Front));
+            scratch.extend_from_slice(&header.encode(seed, Side::Back));
+            scratch.extend_from_within(begin + HEADER..front_end);
+            heads.push(front_end);
+            let area_at = u32::try_from(at + header.head_len()).map_err(too_long)?;
+            places.push(Place { segment: self.active.number, offset: area_at });
+            at += header.front_len() + header.head_len();
             self.frame_number += 1;
         }
-        let mut parts = Vec::with_capacity(group.iter().map(|piece| piece.area.len() + 1).sum());
+        // The end of a frame and the beginning of the next are neighbours in `scratch`.
+        let mut parts = Vec::with_capacity(group.iter().map(|piece| piece.area.len() + 1).sum::<usize>() + 1);
         let mut begin = 0;
-        for (piece, end) in group.iter().zip(ends) {
-            parts.push(IoSlice::new(&scratch[begin..end]));
+        for (piece, front_end) in group.iter().zip(heads) {
+            parts.push(IoSlice::new(&scratch[begin..front_end]));
             parts.extend(piece.area.iter().map(|part| IoSlice::new(part)));
-            begin = end;
+            begin = front_end;
         }
+        parts.push(IoSlice::new(&scratch[begin..]));
         self.active.file.append(&mut parts)?;
         self.active.file.sync()?;
         self.active.bytes = at;

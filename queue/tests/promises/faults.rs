@@ -152,8 +152,7 @@ fn small(dir: &Path) -> ManagerSettings {
     ManagerSettings { segment_bytes: 4 << 10, duplicate_window: 10, ..settings(dir) }
 }
 
-/// A manager on a disk in memory.
-async fn start_on(disk: MemoryDisk, dir: &Path) -> Running {
+async fn start_small(disk: MemoryDisk, dir: &Path) -> Running {
     serve_in(dir, Manager::open_on(small(dir), Arc::new(disk)).unwrap(), None).await
 }
 
@@ -178,7 +177,7 @@ async fn work(client: &Client, life: &str, ledger: &mut Ledger) -> Result<(), Qu
 async fn fail_everywhere(failure: Failure) {
     let first = dir();
     let used = MemoryDisk::new(Files::new(), Duration::ZERO);
-    let running = start_on(used.clone(), first.path()).await;
+    let running = start_small(used.clone(), first.path()).await;
     work(&running.client("one").await, "first", &mut Ledger::default()).await.unwrap();
     running.stop().await;
     for before in [Vec::new(), used.journal()] {
@@ -192,7 +191,7 @@ async fn fail_everywhere(failure: Failure) {
             let mut ledger = Ledger { is_resumed: !before.is_empty(), ..Ledger::default() };
             let what = format!("{failure:?} at operation {point}");
             let Ok(opened) = Manager::open_on(settings, Arc::new(disk)) else {
-                ledger.check(start_on(real, dir.path()).await, &what).await;
+                ledger.check(start_small(real, dir.path()).await, &what).await;
                 continue;
             };
             let running = serve_in(dir.path(), opened, None).await;
@@ -212,7 +211,7 @@ async fn fail_everywhere(failure: Failure) {
                 Err(other) => panic!("{what}: {other}"),
             }
             running.stop().await;
-            ledger.check(start_on(real, dir.path()).await, &what).await;
+            ledger.check(start_small(real, dir.path()).await, &what).await;
             if left.load(Ordering::SeqCst) > 0 {
                 assert!(point > 50, "so few operations: {point}");
                 break;

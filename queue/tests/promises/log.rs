@@ -2,9 +2,11 @@
 
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use queue::*;
 
+use crate::memory::{Files, MemoryDisk};
 use crate::support::*;
 
 fn flip(file: &Path, offset: u64) {
@@ -28,54 +30,96 @@ async fn five_puts(dir: &Path) -> Vec<u64> {
 }
 
 #[tokio::test]
-async fn every_flipped_bit_costs_at_most_one_command_and_is_listed() {
+async fn a_damaged_byte_costs_one_item_at_most_and_is_listed() {
     let dir = dir();
     let ends = five_puts(dir.path()).await;
-    // In the third of five commands: sound ones follow, so this is no cut-off write.
-    for offset in ends[2]..ends[3] {
-        let copy = copy(dir.path());
-        flip(&files(copy.path(), "log")[0], offset);
-        let running = start(settings(copy.path())).await;
-        let client = running.client("reader").await;
-        let left = drain(&client, POSTS).await;
-        let lost: Vec<_> = (0..20).map(|number| format!("id-{number}")).filter(|id| !left.contains(id)).collect();
-        // All of the command, or exactly one record of it; never another one.
-        assert!(lost.len() == 1 || lost.len() == 4, "offset {offset}: lost {lost:?}");
-        assert!(lost.iter().all(|id| ["id-8", "id-9", "id-10", "id-11"].contains(&id.as_str())), "{lost:?}");
-        let damage = &running.recovery.damage;
-        assert_eq!((damage.len(), running.recovery.torn_bytes), (1, 0), "{damage:?}");
-        assert!((damage[0].offset..damage[0].offset + damage[0].bytes).contains(&offset), "{damage:?} at {offset}");
-        assert_eq!(running.manager.stats().damaged, 1);
+    // In the third of five commands, and in the last.
+    for (offset, first_item) in (ends[2]..ends[3]).map(|at| (at, 8)).chain((ends[4]..ends[5]).map(|at| (at, 16))) {
+        let disk = MemoryDisk::new(flipped(dir.path(), offset), Duration::ZERO);
+        let running = start_on(disk.clone(), dir.path()).await;
+        let left = drain(&running.client("reader").await, POSTS).await;
+        let lost: Vec<_> = (0..20).filter(|number| !left.contains(&format!("id-{number}"))).collect();
+        let Recovery { damage, mended, torn_bytes, .. } = running.recovery.clone();
+        assert_eq!((damage.len() + mended.len(), torn_bytes), (1, 0), "{damage:?}, {mended:?} at {offset}");
+        let place = damage.iter().chain(&mended).next().unwrap();
+        assert!((place.offset..place.offset + place.bytes).contains(&offset), "{place:?} at {offset}");
+        // Ids and payloads are there once, everything else twice.
+        assert_eq!((lost.len(), running.manager.stats().damaged), (damage.len(), damage.len() as u64), "{lost:?}");
+        assert!(lost.iter().all(|number| (first_item..first_item + 4).contains(number)), "{lost:?}");
         running.stop().await;
+        let again = start_on(disk, dir.path()).await;
+        assert_eq!(again.recovery.mended, [], "what a copy makes good is made good once");
+        assert_eq!(again.recovery.damage, damage);
+        again.stop().await;
     }
 }
 
-#[tokio::test]
-async fn a_flipped_bit_in_the_last_put_costs_that_item_and_is_listed() {
-    let dir = dir();
-    let ends = five_puts(dir.path()).await;
-    let (mut cut, mut listed) = (0, 0);
-    for offset in ends[4]..ends[5] {
-        let copy = copy(dir.path());
-        flip(&files(copy.path(), "log")[0], offset);
-        let running = start(settings(copy.path())).await;
-        let left = drain(&running.client("reader").await, POSTS).await.len();
-        let (damage, torn) = (running.recovery.damage.len(), running.recovery.torn_bytes);
-        match left {
-            // An item: the put is whole, so it may have been answered.
-            19 => assert_eq!((damage, torn), (1, 0), "offset {offset}"),
-            // What describes the items: nothing can be told from a write that was broken off.
-            16 => assert_eq!((damage, torn), (0, ends[5] - ends[4]), "offset {offset}"),
-            _ => panic!("{left} items are left after a flip at {offset}"),
-        }
-        if left == 19 {
-            listed += 1
-        } else {
-            cut += 1
-        }
-        running.stop().await;
+/// The one segment of a directory with one bit flipped.
+fn flipped(dir: &Path, offset: u64) -> Files {
+    let mut bytes = std::fs::read(&files(dir, "log")[0]).unwrap();
+    bytes[offset as usize] ^= 0x10;
+    Files::from([("0000000001.log".to_owned(), bytes)])
+}
+
+/// A log with every kind of command in it.
+async fn all_kinds(dir: &Path) {
+    let running = start(settings(dir)).await;
+    let client = running.client("one").await;
+    client.put(POSTS, items(0..12)).await.unwrap();
+    let taken = lease(&client, POSTS, 4).await;
+    let outputs = Outputs { queue: RESULTS, items: vec![item("sums-a", "12"), item("sums-b", "13")] };
+    client.settle(POSTS, leases(&taken), Some(outputs)).await.unwrap();
+    let results = lease(&client, RESULTS, 1).await;
+    client.settle(RESULTS, leases(&results), None).await.unwrap();
+    let taken = lease(&client, POSTS, 3).await;
+    for delivery in &taken {
+        client.bury(POSTS, delivery.lease, "no good".to_owned()).await.unwrap();
     }
-    assert!(listed > 0 && cut > 0, "{listed} listed, {cut} cut");
+    client.retry_dead(POSTS, taken[0].lease.seq).await.unwrap();
+    client.drop_dead(POSTS, taken[1].lease.seq).await.unwrap();
+    killed(&running, POSTS, 2).await;
+    until("the lost leases are free", || running.counts("posts").leased == 0).await;
+    client.put(POSTS, items(20..22)).await.unwrap();
+    running.stop().await;
+}
+
+/// What there is, without what may be told of it by time.
+async fn whole(running: Running) -> (Vec<(String, u32)>, Vec<String>, Vec<(String, u32)>, Recovery) {
+    let client = running.client("reader").await;
+    let dead = client.dead_letters(None, 100).await.unwrap();
+    let dead = dead.into_iter().map(|letter| (letter.id, letter.attempts)).collect();
+    let mut posts = Vec::new();
+    while let Leased::Items { deliveries, .. } = client.lease(POSTS, want(100)).await.unwrap() {
+        posts.extend(deliveries.iter().map(|delivery| (delivery.id.clone(), delivery.attempt)));
+        client.settle(POSTS, leases(&deliveries), None).await.unwrap();
+    }
+    posts.sort();
+    let results = drain(&client, RESULTS).await;
+    let recovery = running.recovery.clone();
+    running.stop().await;
+    (posts, results, dead, recovery)
+}
+
+#[tokio::test]
+async fn a_flipped_bit_undoes_no_command_of_any_kind() {
+    let dir = dir();
+    all_kinds(dir.path()).await;
+    let log = &files(dir.path(), "log")[0];
+    let copied = copy(dir.path());
+    let (posts, results, dead, _) = whole(start(settings(copied.path())).await).await;
+    assert_eq!((posts.len(), &results[..], dead.len()), (8, &["sums-b".to_owned()][..], 1));
+    for offset in 48..std::fs::metadata(log).unwrap().len() {
+        let disk = MemoryDisk::new(flipped(dir.path(), offset), Duration::ZERO);
+        let (posts_now, results_now, dead_now, recovery) = whole(start_on(disk, dir.path()).await).await;
+        let Recovery { damage, mended, torn_bytes, .. } = &recovery;
+        assert_eq!((damage.len() + mended.len(), *torn_bytes), (1, 0), "{damage:?} {mended:?} at {offset}");
+        // Nothing comes back, and what is lost is the item that is damaged, if it was still there.
+        let lost = posts.len() + results.len() + dead.len() - posts_now.len() - results_now.len() - dead_now.len();
+        assert!(lost <= damage.len(), "lost {lost} at {offset}: {damage:?}");
+        assert!(posts_now.iter().all(|post| posts.contains(post)), "{posts_now:?} at {offset}");
+        assert!(results_now.iter().all(|result| results.contains(result)), "{results_now:?} at {offset}");
+        assert!(dead_now.iter().all(|letter| dead.contains(letter)), "{dead_now:?} at {offset}");
+    }
 }
 
 #[tokio::test]
@@ -139,14 +183,15 @@ async fn looking_at_a_log_changes_nothing_and_tells_what_opening_would() {
     let dir = dir();
     let ends = five_puts(dir.path()).await;
     let log = &files(dir.path(), "log")[0];
-    flip(log, ends[1] + 40);
+    let bytes = std::fs::read(log).unwrap();
+    flip(log, bytes.windows(12).position(|window| window == b"payload of 5").unwrap() as u64);
     std::fs::File::options().write(true).open(log).unwrap().set_len(ends[5] - 7).unwrap();
     let before = std::fs::read(log).unwrap();
     let seen = inspect(&settings(dir.path())).unwrap();
     assert_eq!(std::fs::read(log).unwrap(), before);
     assert_eq!(files(dir.path(), "log").len(), 1);
     let (manager, found) = open(settings(dir.path()));
-    let without_time = |recovery: &Recovery| Recovery { took: std::time::Duration::ZERO, ..recovery.clone() };
+    let without_time = |recovery: &Recovery| Recovery { took: Duration::ZERO, ..recovery.clone() };
     assert_eq!(without_time(&seen), without_time(&found));
     assert_eq!((seen.damage.len(), seen.torn_bytes), (1, ends[5] - 7 - ends[4]));
     // A manager that has the directory is no obstacle.
@@ -183,10 +228,11 @@ async fn payload_made_to_look_like_a_frame_is_never_taken_for_one() {
     client.put(POSTS, vec![item("after", "x")]).await.unwrap();
     let whole = std::fs::read(&files(dir.path(), "log")[0]).unwrap();
     running.stop().await;
-    // Damage the header of the frame that holds it: the search for the next one runs through the copy, whose frames are
-    // true but for their numbers. Two records of 41 bytes of fields and a header of 32 are before it.
-    let at = whole.windows(15).position(|window| window == b"copy of the log").unwrap() as u64;
-    flip(&files(dir.path(), "log")[0], at - 41 - 32 + 20);
+    // Damage both headers of the frame that holds it: the search for the next one runs through the copy, whose frames are
+    // true but for their numbers. Headers have 32 bytes, the fields of two records 41, those of one 31.
+    let at = |id: &[u8]| whole.windows(id.len()).position(|window| window == id).unwrap() as u64;
+    flip(&files(dir.path(), "log")[0], at(b"copy of the log") - 41 - 32 + 20);
+    flip(&files(dir.path(), "log")[0], at(b"after") - 31 - 32 - 41 - 32 + 20);
     let (manager, recovery) = open(settings(dir.path()));
     assert!(!recovery.damage.is_empty());
     assert_eq!(manager.stats().queues["posts"].ready, 21);

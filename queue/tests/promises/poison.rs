@@ -6,25 +6,6 @@ use queue::*;
 
 use crate::support::*;
 
-/// A consumer's process is killed: its connection ends without a good-bye.
-async fn killed(running: &Running, queue: QueueId, items_max: u32) -> Vec<Delivery> {
-    // A runtime of its own, which goes away as a killed process does.
-    let settings = running.client_settings("victim");
-    tokio::task::spawn_blocking(move || {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let deliveries = runtime.block_on(async {
-            let client = Client::connect(settings).await.unwrap();
-            let deliveries = lease(&client, queue, items_max).await;
-            std::mem::forget(client);
-            deliveries
-        });
-        runtime.shutdown_background();
-        deliveries
-    })
-    .await
-    .unwrap()
-}
-
 #[tokio::test]
 async fn leases_of_a_dead_consumer_come_back_as_suspects() {
     let dir = dir();

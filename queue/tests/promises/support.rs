@@ -2,12 +2,15 @@
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use queue::*;
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+
+use crate::memory::MemoryDisk;
 
 /// How long a test waits for what must come.
 pub const SOON: Duration = Duration::from_secs(20);
@@ -45,6 +48,11 @@ pub fn open(settings: ManagerSettings) -> (Manager, Recovery) {
             opened => return opened.unwrap(),
         }
     }
+}
+
+/// A manager whose files are in memory; only its socket is in the directory.
+pub async fn start_on(disk: MemoryDisk, dir: &Path) -> Running {
+    serve_in(dir, Manager::open_on(settings(dir), Arc::new(disk)).unwrap(), None).await
 }
 
 /// Serves an open manager.
@@ -159,4 +167,23 @@ pub fn copy(dir: &Path) -> TempDir {
 pub fn seed() -> u64 {
     let told = std::env::var("QUEUE_TEST_SEED").ok().and_then(|seed| seed.parse().ok());
     told.unwrap_or_else(|| RandomState::new().build_hasher().finish())
+}
+
+/// A consumer's process is killed: its connection ends without a good-bye.
+pub async fn killed(running: &Running, queue: QueueId, items_max: u32) -> Vec<Delivery> {
+    // A runtime of its own, which goes away as a killed process does.
+    let settings = running.client_settings("victim");
+    tokio::task::spawn_blocking(move || {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let deliveries = runtime.block_on(async {
+            let client = Client::connect(settings).await.unwrap();
+            let deliveries = lease(&client, queue, items_max).await;
+            std::mem::forget(client);
+            deliveries
+        });
+        runtime.shutdown_background();
+        deliveries
+    })
+    .await
+    .unwrap()
 }
