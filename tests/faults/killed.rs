@@ -1,48 +1,10 @@
-//! Children and the frontend are killed, files are taken away; counters stay exact.
+//! The frontend is killed, files are taken away; counters stay exact.
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
 use crate::checker::{assert_same, expected, stored};
-use crate::harness::{Pipeline, copydesk_ok, sample_posts, wait_for, write_posts};
-
-/// Kills children of a kind one after another, each while it holds leases: they are halted first, so that what is posted
-/// then is leased to them and stays so, and one of them never goes on.
-fn kill_with_leases(kind: &str, queue: &str, times: usize) {
-    const POSTS: usize = 2_000;
-    let dir = TempDir::new().expect("temp dir");
-    // An item may be with several victims in turn; it should not be given up for that.
-    let pipeline = Pipeline::start(dir.path(), &["--flush-interval=50ms", "--max-deliveries=100"]);
-    for round in 0..times {
-        let children = wait_for("both children", || Some(pipeline.children(kind)).filter(|pids| pids.len() == 2));
-        let signal = |pid: i32, signal| kill(Pid::from_raw(pid), signal).expect("the child is there");
-        children.iter().for_each(|&pid| signal(pid, Signal::SIGSTOP));
-        let posts = sample_posts(times * POSTS).skip(round * POSTS).take(POSTS);
-        let file = write_posts(&dir.path().join("round.ndjson"), posts);
-        copydesk_ok(&["load", &file, "--to", &pipeline.url, "--json"]);
-        wait_for("leases", || (pipeline.queue()?["queues"][queue]["leased"].as_u64()? > 0).then_some(()));
-        // Which of them holds the leases is not known, so each has its turn.
-        signal(children[round % 2], Signal::SIGKILL);
-        signal(children[(round + 1) % 2], Signal::SIGCONT);
-        wait_for("the end", || (!pipeline.children(kind).contains(&children[round % 2])).then_some(()));
-    }
-    pipeline.wait_counted();
-    assert_eq!(pipeline.queue().expect("an answer")["dead_letters"], 0);
-    pipeline.stop();
-    let all = write_posts(&dir.path().join("all.ndjson"), sample_posts(times * POSTS));
-    assert_same(&stored(dir.path()), &expected(&all));
-}
-
-#[test]
-fn killed_workers_lose_no_post_and_count_none_twice() {
-    kill_with_leases("workers", "posts", 4);
-}
-
-#[test]
-fn killed_savers_lose_no_batch_and_count_none_twice() {
-    kill_with_leases("savers", "results", 4);
-}
+use crate::harness::{Pipeline, copydesk_ok, sample_posts, write_posts};
 
 #[test]
 fn a_killed_frontend_takes_nothing_accepted_with_it() {
