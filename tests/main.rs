@@ -9,6 +9,7 @@ mod client;
 mod harness;
 mod shim;
 
+mod chaos;
 mod counters;
 mod evaluate;
 mod extract;
