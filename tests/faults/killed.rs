@@ -20,26 +20,6 @@ fn a_killed_frontend_takes_nothing_accepted_with_it() {
 }
 
 #[test]
-fn a_store_removed_while_running_costs_nothing_that_is_counted_later() {
-    let dir = TempDir::new().expect("temp dir");
-    let pipeline = Pipeline::start(dir.path(), &[]);
-    let load = |name: &str, posts: &mut dyn Iterator<Item = serde_json::Value>| {
-        let file = write_posts(&dir.path().join(name), posts);
-        copydesk_ok(&["load", &file, "--to", &pipeline.url, "--json"]);
-        pipeline.wait_counted();
-        file
-    };
-    load("first.ndjson", &mut sample_posts(500));
-    for file in ["copydesk.db", "copydesk.db-wal", "copydesk.db-shm"] {
-        std::fs::remove_file(dir.path().join(file)).expect("remove");
-    }
-    let second = load("second.ndjson", &mut sample_posts(1_000).skip(500));
-    assert_same(&stored(dir.path()), &expected(&second));
-    assert_eq!(pipeline.queue().expect("an answer")["dead_letters"], 0);
-    pipeline.stop();
-}
-
-#[test]
 fn a_second_backend_on_the_same_directory_is_refused() {
     let dir = TempDir::new().expect("temp dir");
     let pipeline = Pipeline::start(dir.path(), &[]);

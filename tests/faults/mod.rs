@@ -28,4 +28,5 @@ mod children;
 mod disk;
 mod killed;
 mod log;
+mod store;
 mod upgrade;
