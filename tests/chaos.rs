@@ -166,8 +166,7 @@ impl Chaos {
 }
 
 fn setting(name: &str) -> Option<u64> {
-    let value = std::env::var(name).ok()?;
-    Some(value.parse().unwrap_or_else(|_| panic!("{name} should be a number: {value}")))
+    Some(std::env::var(name).ok()?.parse().expect("a number in the environment"))
 }
 
 #[test]

@@ -156,12 +156,12 @@ impl Shared {
                 let posts = |numbered: Vec<(u64, Value)>| numbered.into_iter().map(|(_, post)| post).collect();
                 (posts(taken), posts(rest), pause)
             }
-            429 | 503 => {
+            _ => {
+                assert!(matches!(status, 429 | 503), "a good post was answered {status}: {answer}");
                 assert!(retry_after.is_some_and(|seconds| seconds >= 1), "{status} without Retry-After: {answer}");
                 self.refused.fetch_add(1, Ordering::Relaxed);
                 (Vec::new(), batch, pause)
             }
-            status => panic!("a good post was answered {status}: {answer}"),
         }
     }
 
