@@ -10,7 +10,9 @@ mod harness;
 mod shim;
 
 mod chaos;
+mod check;
 mod counters;
+mod dead_letters;
 mod evaluate;
 mod extract;
 mod faults;
