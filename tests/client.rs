@@ -1,7 +1,7 @@
 //! A client as the README asks for one: it sends small batches from several threads, sends what was not answered or was
 //! put off again under the same ids, and notes everything in a ledger.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -44,6 +44,7 @@ struct Shared {
     posts: Mutex<Box<dyn Iterator<Item = Value> + Send>>,
     is_stopped: AtomicBool,
     refused: AtomicUsize,
+    duplicates: AtomicU64,
     load: Load,
 }
 
@@ -56,6 +57,7 @@ impl Client {
             posts: Mutex::new(Box::new(posts)),
             is_stopped: AtomicBool::new(false),
             refused: AtomicUsize::new(0),
+            duplicates: AtomicU64::new(0),
             load,
         });
         let thread = |_| {
@@ -74,6 +76,11 @@ impl Client {
     /// Requests that were answered 429 or 503 so far.
     pub fn refused(&self) -> usize {
         self.shared.refused.load(Ordering::Relaxed)
+    }
+
+    /// Posts so far that had been taken before, by a request whose answer was lost.
+    pub fn duplicates(&self) -> u64 {
+        self.shared.duplicates.load(Ordering::Relaxed)
     }
 
     /// Waits until so many posts more have been acknowledged.
@@ -140,6 +147,7 @@ impl Shared {
         let Some((status, answer)) = answer(Ok(response)) else { return (Vec::new(), batch, PAUSE) };
         match status {
             202 => {
+                self.duplicates.fetch_add(answer["duplicates"].as_u64().expect("a count"), Ordering::Relaxed);
                 let rejected: Vec<_> = answer["rejected"].as_array().expect("a list").iter().collect();
                 assert!(rejected.iter().all(|item| item["retryable"] == true), "{answer}");
                 let unread_from = answer["unread_from"].as_u64().unwrap_or(u64::MAX);
@@ -148,12 +156,12 @@ impl Shared {
                 let posts = |numbered: Vec<(u64, Value)>| numbered.into_iter().map(|(_, post)| post).collect();
                 (posts(taken), posts(rest), pause)
             }
-            429 | 503 => {
+            _ => {
+                assert!(matches!(status, 429 | 503), "a good post was answered {status}: {answer}");
                 assert!(retry_after.is_some_and(|seconds| seconds >= 1), "{status} without Retry-After: {answer}");
                 self.refused.fetch_add(1, Ordering::Relaxed);
                 (Vec::new(), batch, pause)
             }
-            status => panic!("a good post was answered {status}: {answer}"),
         }
     }
 

@@ -188,6 +188,13 @@ impl Pipeline {
         self.get("/v1/queue").filter(|(status, _)| *status == 200).map(|(_, body)| body)
     }
 
+    /// Dead letters without their payloads; a thousand at most.
+    pub fn dead_letters(&self) -> Vec<Value> {
+        let (status, page) = self.get("/v1/dead-letters?limit=1000").expect("an answer");
+        assert!(status == 200 && page["next"].is_null(), "{page}");
+        page["dead_letters"].as_array().expect("a list").clone()
+    }
+
     /// Waits until nothing is queued any more.
     pub fn wait_counted(&self) {
         wait_for("empty queues", || {

@@ -9,7 +9,10 @@ mod client;
 mod harness;
 mod shim;
 
+mod chaos;
+mod check;
 mod counters;
+mod dead_letters;
 mod evaluate;
 mod extract;
 mod faults;

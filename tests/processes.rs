@@ -25,7 +25,8 @@ pub fn descendants(root: i32) -> Vec<i32> {
     family.split_off(1)
 }
 
-fn command_line(pid: i32) -> String {
+/// The words a process was started with.
+pub fn command_line(pid: i32) -> String {
     std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default().replace('\0', " ")
 }
 

@@ -4,13 +4,15 @@ use std::path::PathBuf;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use queue::{Address, Listener, Manager, ManagerSettings, OpenError, POSTS, Secret};
+use common::{Findings, Level};
+use queue::{Address, Listener, Manager, ManagerSettings, OpenError, POSTS};
 use serde_json::{Map, Value, json};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
-use store::{StoreError, Target};
+use store::StoreError;
 
 use crate::control::{ChildSettings, Role, SaverSettings, WorkerSettings};
+use crate::preflight::preflight;
 use crate::seat::Kind;
 use crate::supervisor::{Board, Event, Outcome, Recipe, Supervisor};
 
@@ -77,12 +79,12 @@ pub enum BackendError {
     /// The store can't be used.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The engine can't be used.
-    #[error(transparent)]
-    Engine(#[from] entities::EngineError),
-    /// The secret can't be used, or is missing where it is needed.
+    /// What the settings say, or where they point to, can't be used.
     #[error("{0}")]
-    Settings(String),
+    Settings(Findings),
+    /// The data directory can't be made.
+    #[error("can't make the data directory {0}: {1}; give another with --data-dir")]
+    DataDir(PathBuf, std::io::Error),
     /// An address can't be listened on.
     #[error("{0}")]
     Listen(String),
@@ -99,16 +101,19 @@ pub fn socket(data_dir: &std::path::Path) -> Address {
     Address::Unix(data_dir.join("queue.sock"))
 }
 
-/// Makes the data directory if it is not there.
-pub fn make_data_dir(dir: &std::path::Path) -> Result<(), BackendError> {
-    std::fs::create_dir_all(dir).map_err(|error| {
-        let dir = dir.display();
-        BackendError::Settings(format!("can't make the data directory {dir}: {error}; give another with --data-dir"))
-    })
+/// The directory of the queue's log.
+pub fn log_dir(data_dir: &std::path::Path) -> PathBuf {
+    data_dir.join("queue")
 }
 
-/// Runs the backend until it has drained after SIGTERM or SIGINT. Call it on the main thread.
-pub fn run(settings: Settings) -> Result<(), BackendError> {
+/// Makes the data directory if it is not there.
+pub fn make_data_dir(dir: &std::path::Path) -> Result<(), BackendError> {
+    std::fs::create_dir_all(dir).map_err(|error| BackendError::DataDir(dir.to_owned(), error))
+}
+
+/// Runs the backend until it has drained after SIGTERM or SIGINT. Call it on the main thread. What was found wrong with
+/// the settings before is refused together with what is found here.
+pub fn run(settings: Settings, mut found: Findings) -> Result<(), BackendError> {
     // First of all: a stop that comes while the log is read is a stop.
     let (sender, events) = mpsc::channel();
     let mut signals = Signals::new([SIGTERM, SIGINT])?;
@@ -116,16 +121,13 @@ pub fn run(settings: Settings) -> Result<(), BackendError> {
     std::thread::spawn(move || signals.forever().try_for_each(|_| told.send(Event::Signal)));
 
     // Then whatever can be wrong with the settings, before anything is made or listened on.
-    let secret = secret(&settings)?;
-    let target = Target::parse(&settings.store, &settings.data_dir)?;
-    entities::check(&settings.worker.engine, settings.worker.model.as_deref())?;
+    let (secret, target) = preflight(&settings, &mut found);
+    let Some(target) = target.filter(|_| found.is_sound()) else { return Err(BackendError::Settings(found)) };
+    for warning in found.0.iter().filter(|finding| finding.level == Level::Warning) {
+        tracing::warn!(code = warning.code, "{}", warning.message);
+    }
     make_data_dir(&settings.data_dir)?;
     let manager_settings = manager_settings(&settings);
-    for (count, missing) in [(settings.workers, "workers: posts"), (settings.savers, "savers: batches")] {
-        if count == 0 {
-            tracing::warn!("there are no {missing} are only queued");
-        }
-    }
     let (manager, recovery) = Manager::open(manager_settings)?;
     tracing::info!(%recovery, "log opened");
     // Found out here and not by every saver: a store that can't be used.
@@ -174,10 +176,11 @@ pub fn run(settings: Settings) -> Result<(), BackendError> {
     }
 }
 
-fn manager_settings(settings: &Settings) -> ManagerSettings {
+/// What the manager is told.
+pub fn manager_settings(settings: &Settings) -> ManagerSettings {
     let QueueBounds { posts_max, posts_bytes_max, results_max, disk_free_min, duplicate_window, lease_timeout } =
         settings.queue;
-    let mut manager = ManagerSettings::pipeline(settings.data_dir.join("queue"));
+    let mut manager = ManagerSettings::pipeline(log_dir(&settings.data_dir));
     for queue in &mut manager.queues {
         match queue.id {
             POSTS => (queue.items_max, queue.bytes_max) = (posts_max, posts_bytes_max),
@@ -186,18 +189,6 @@ fn manager_settings(settings: &Settings) -> ManagerSettings {
     }
     let (max_deliveries, connections_max) = (settings.max_deliveries, settings.connections_max);
     ManagerSettings { max_deliveries, connections_max, disk_free_min, duplicate_window, lease_timeout, ..manager }
-}
-
-fn secret(settings: &Settings) -> Result<Option<Secret>, BackendError> {
-    let open = settings.queue_listen.iter().find(|address| !address.is_local());
-    match (&settings.secret_file, open) {
-        (Some(file), _) => Secret::from_file(file).map(Some).map_err(|error| BackendError::Settings(error.to_string())),
-        (None, Some(address)) => Err(BackendError::Settings(format!(
-            "the queue would listen on {address}, which others can reach, without a secret; \
-             give one with --queue-secret-file, or listen on 127.0.0.1"
-        ))),
-        (None, None) => Ok(None),
-    }
 }
 
 fn recipe(settings: &Settings, local: &Address) -> Recipe {

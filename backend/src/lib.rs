@@ -4,7 +4,7 @@
 //! and of the queue only the [`queue::Queue`] trait, except in [`host`], which runs the manager.
 //!
 //! Layout, in reading order:
-//! - [`host`]: `copydesk backend`: opens the log, serves the queue, supervises.
+//! - [`host`]: `copydesk backend`: opens the log, serves the queue, supervises. [`preflight`]: what can be wrong before.
 //! - [`supervisor`]: starts children, listens to them, restarts them, drains them; a thin shell around two pure state
 //!   machines, [`slot`] (the life of one child) and [`drain`] (the order of a stop). [`seat`] is a slot with the process
 //!   in it, [`spawn`] puts one there.
@@ -19,6 +19,7 @@ pub mod drain;
 pub mod feed;
 pub mod holding;
 pub mod host;
+pub mod preflight;
 pub mod saver;
 pub mod seat;
 pub mod slot;

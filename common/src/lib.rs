@@ -5,6 +5,7 @@
 
 pub mod batch;
 pub mod exit;
+pub mod finding;
 pub mod id;
 pub mod limits;
 pub mod mention;
@@ -15,6 +16,7 @@ pub mod tally;
 pub mod telemetry;
 
 pub use batch::{Batch, KeptMention, KeptPost, PublicationCounts};
+pub use finding::{Finding, Findings, Level};
 pub use mention::{Mention, Place};
 pub use phase::Phase;
 pub use post::{Post, PostError, publication_key};

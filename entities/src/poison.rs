@@ -1,7 +1,8 @@
-//! The `test` engine: the `desk` engine, which texts with a marker make fail. For tests of what a pipeline does then;
-//! compiled only with the feature `test-engine`, which nothing that users run has.
+//! The `test` engine: the `desk` engine, which a text with a marker, `test-engine:abort` and the like, makes fail. For
+//! tests of what a pipeline does then; compiled only with the feature `test-engine`, which nothing that users run has.
 
 use std::path::Path;
+use std::time::Duration;
 
 use crate::desk::Desk;
 use crate::engine::{Engine, EngineError, Found};
@@ -10,6 +11,9 @@ use crate::engine::{Engine, EngineError, Found};
 const ALLOCATED_BYTES: usize = 64 << 20;
 /// The end after all, where nothing bounds memory: a test must not take the whole machine.
 const ALLOCATED_BYTES_MAX: usize = 4 << 30;
+
+/// What a slow text takes.
+const SLOW: Duration = Duration::from_millis(10);
 
 /// The engine.
 #[derive(Debug)]
@@ -39,6 +43,10 @@ impl Engine for Poisonable {
             Some("panic") => fail(),
             Some("hang") => hang(),
             Some("allocate") => allocate(),
+            Some("slow") => {
+                std::thread::sleep(SLOW);
+                self.desk.find(text)
+            }
             _ => self.desk.find(text),
         }
     }

@@ -19,11 +19,16 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use crate::error::{ApiError, Code};
 use crate::settings::Limits;
 
-/// Bytes that decompression makes at a time: 0.1 to 0.3 ms of work between two chances for other requests.
-const DECODED_CHUNK_BYTES: usize = 64 << 10;
+/// Bytes of a chunk, at most: what decompression makes at a time, which is 0.1 to 0.3 ms of work between two chances for
+/// other requests. What comes as it is comes in smaller ones.
+pub const CHUNK_BYTES_MAX: usize = 64 << 10;
 
-/// Window of a zstd frame, as a power of two: 8 MiB, what level 19 uses. The format would allow gigabytes.
+/// Window of a zstd frame, as a power of two: 8 MiB, what level 19 uses, and what a decoder of the web has to bear. The
+/// format would allow gigabytes.
 const ZSTD_WINDOW_LOG_MAX: u32 = 23;
+
+/// What a decoder holds beside a window.
+const DECODER_BYTES: usize = 48 << 10;
 
 /// How a body is encoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -131,6 +136,15 @@ impl Chunks {
         Ok(Some(chunk))
     }
 
+    /// Bytes of memory held to give the next chunk. A window is as large as a frame says, or as what has come out so far.
+    pub fn held(&self) -> usize {
+        match &self.source {
+            Source::Identity(_) => 0,
+            Source::Gzip(_) => DECODER_BYTES,
+            Source::Zstd(_) => DECODER_BYTES + self.decoded_bytes.min(1 << ZSTD_WINDOW_LOG_MAX) as usize,
+        }
+    }
+
     /// Bytes given so far.
     pub fn decoded_bytes(&self) -> u64 {
         self.decoded_bytes
@@ -138,7 +152,7 @@ impl Chunks {
 }
 
 async fn decode<D: AsyncRead + Unpin>(decoder: &mut D, room: &mut BytesMut) -> Result<Option<Bytes>, BodyError> {
-    room.reserve(DECODED_CHUNK_BYTES);
+    room.reserve(CHUNK_BYTES_MAX);
     match decoder.read_buf(room).await {
         Ok(0) => Ok(None),
         Ok(_) => Ok(Some(room.split().freeze())),

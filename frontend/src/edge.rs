@@ -144,15 +144,17 @@ impl Hold {
         Hold { memory: memory.clone(), bytes: 0 }
     }
 
-    /// Says how much the request holds now. False if that is more than there is; then the request should end.
+    /// Says how much the request holds now. False if all together hold more than they may and this one is not content
+    /// with what it has for itself; then it should hold less, or end.
     #[must_use]
     pub fn set(&mut self, bytes: usize) -> bool {
         let bytes = bytes.saturating_sub(FREE_BYTES);
         let grown = bytes.saturating_sub(self.bytes);
         let total = self.memory.bytes.fetch_add(grown, Ordering::Relaxed) + grown;
-        self.memory.bytes.fetch_sub(self.bytes.saturating_sub(bytes), Ordering::Relaxed);
+        let shrunk = self.bytes.saturating_sub(bytes);
+        self.memory.bytes.fetch_sub(shrunk, Ordering::Relaxed);
         self.bytes = bytes;
-        grown == 0 || total <= self.memory.bytes_max
+        bytes == 0 || total - shrunk <= self.memory.bytes_max
     }
 }
 

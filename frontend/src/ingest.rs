@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use common::records::{Format, Record, Records};
 use common::{Post, PostError};
 use queue::{Item, PutOutcome, QueueError};
@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
 use crate::answer::Answer;
-use crate::body::Chunks;
+use crate::body::{CHUNK_BYTES_MAX, Chunks};
 use crate::edge::{Edge, Hold};
 use crate::error::{ApiError, Code};
 
@@ -21,6 +21,13 @@ use crate::error::{ApiError, Code};
 const MERGED_ITEMS_MAX: usize = 32;
 /// See [`MERGED_ITEMS_MAX`].
 const MERGED_BYTES_MAX: usize = 256 << 10;
+
+/// A record up to so long is copied out of the chunk it came in: it may be little of a large chunk, which would be held
+/// as long as the record is. A longer one spans chunks, and so has memory of its own already.
+const COPIED_BYTES_MAX: usize = CHUNK_BYTES_MAX;
+
+/// What is held of a post beside its bytes, about: its id twice, and its place in lists.
+const ITEM_BYTES: usize = 256;
 
 /// A record this large is parsed on a thread that may block: a megabyte takes a millisecond, in which a reactor serves
 /// a hundred others.
@@ -55,17 +62,20 @@ pub async fn ingest(edge: &Arc<Edge>, format: Format, mut chunks: Chunks) -> Ans
         while let Some(record) = intake.records.next() {
             intake.take(record).await;
         }
-        if !hold.set(intake.records.held() + intake.batch.bytes + intake.bytes_on_the_way) {
-            let message = "too many large posts are being sent at once; send this again after a pause";
-            break Some(ApiError::new(Code::Overloaded, message));
+        if !hold.set(intake.held(&chunks)) {
+            // All requests together hold too much. What can leave does, and meanwhile nothing is read; what is left is
+            // a post that has not ended.
+            intake.send_all().await;
+            if !hold.set(intake.held(&chunks)) {
+                let message = "too much is being sent at once; send this again after a pause";
+                break Some(ApiError::new(Code::Overloaded, message));
+            }
         }
         // A client that sends as fast as it can must not keep others waiting.
         tokio::task::yield_now().await;
     };
     intake.flush_last().await;
-    while let Some(put) = intake.on_the_way.join_next().await {
-        intake.account(put);
-    }
+    intake.arrive().await;
     let mut answer = intake.answer;
     match stopped {
         Some(error) => answer.stop(intake.index, error),
@@ -99,11 +109,44 @@ struct Rest {
     why: ApiError,
 }
 
+/// Posts for one put.
 #[derive(Default)]
 struct Batch {
-    items: Vec<Item>,
     names: Vec<(u64, String)>,
+    payloads: Vec<Payload>,
+    /// Copied payloads, one after the other.
+    area: BytesMut,
+    /// Held for it all.
     bytes: usize,
+}
+
+enum Payload {
+    /// So many bytes of the area.
+    Copied(usize),
+    Own(Bytes),
+}
+
+impl Batch {
+    fn add(&mut self, index: u64, id: String, payload: Bytes) {
+        self.bytes += payload.len() + ITEM_BYTES;
+        self.names.push((index, id));
+        self.payloads.push(if payload.len() <= COPIED_BYTES_MAX {
+            self.area.extend_from_slice(&payload);
+            Payload::Copied(payload.len())
+        } else {
+            Payload::Own(payload)
+        });
+    }
+
+    fn items(self) -> (Vec<Item>, Vec<(u64, String)>) {
+        let mut area = self.area.freeze();
+        let payloads = self.payloads.into_iter().map(|payload| match payload {
+            Payload::Copied(bytes) => area.split_to(bytes),
+            Payload::Own(payload) => payload,
+        });
+        let items = self.names.iter().zip(payloads).map(|((_, id), payload)| Item { id: id.clone(), payload });
+        (items.collect(), self.names)
+    }
 }
 
 /// A put that has ended.
@@ -167,14 +210,32 @@ impl Intake<'_> {
 
     async fn add(&mut self, index: u64, id: String, payload: Bytes) {
         let limits = &self.edge.limits;
-        let full = self.batch.items.len() >= limits.put_items_max
-            || self.batch.bytes + payload.len() > limits.put_bytes_max && !self.batch.items.is_empty();
+        let full = self.batch.names.len() >= limits.put_items_max
+            || self.batch.bytes + payload.len() > limits.put_bytes_max && !self.batch.names.is_empty();
         if full {
             self.flush().await;
         }
-        self.batch.bytes += payload.len();
-        self.batch.names.push((index, id.clone()));
-        self.batch.items.push(Item { id, payload });
+        self.batch.add(index, id, payload);
+    }
+
+    /// Bytes that this request holds.
+    fn held(&self, chunks: &Chunks) -> usize {
+        chunks.held() + self.records.held() + self.batch.bytes + self.bytes_on_the_way
+    }
+
+    /// Sends off what there is, and waits until it has arrived.
+    async fn send_all(&mut self) {
+        if !self.batch.names.is_empty() {
+            self.flush().await;
+        }
+        self.arrive().await;
+    }
+
+    /// Waits for everything that is on its way.
+    async fn arrive(&mut self) {
+        while let Some(put) = self.on_the_way.join_next().await {
+            self.account(put);
+        }
     }
 
     /// Sends the batch off, when there is room for one more on the way.
@@ -194,24 +255,28 @@ impl Intake<'_> {
             }
             return;
         }
-        self.bytes_on_the_way += batch.bytes;
+        let bytes = batch.bytes;
+        self.bytes_on_the_way += bytes;
         let edge = self.edge.clone();
+        let (items, names) = batch.items();
         self.on_the_way.spawn(async move {
-            let result = edge.queue.put(batch.items).await;
-            Put { names: batch.names, bytes: batch.bytes, result }
+            let result = edge.queue.put(items).await;
+            Put { names, bytes, result }
         });
     }
 
     /// Sends off what is left. A few posts join those of other requests.
     async fn flush_last(&mut self) {
-        if self.batch.items.is_empty() {
+        if self.batch.names.is_empty() {
             return;
         }
-        if self.failure.is_some() || self.batch.items.len() > MERGED_ITEMS_MAX || self.batch.bytes > MERGED_BYTES_MAX {
+        if self.failure.is_some() || self.batch.names.len() > MERGED_ITEMS_MAX || self.batch.bytes > MERGED_BYTES_MAX {
             return self.flush().await;
         }
-        let Batch { items, names, bytes } = std::mem::take(&mut self.batch);
+        let batch = std::mem::take(&mut self.batch);
+        let bytes = batch.bytes;
         self.bytes_on_the_way += bytes;
+        let (items, names) = batch.items();
         let result = self.edge.merger.put(items).await;
         self.settle(Put { names, bytes, result });
     }

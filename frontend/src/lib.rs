@@ -6,7 +6,7 @@
 //!
 //! Layout, in the order a post goes through it:
 //! - [`settings`]: what the edge is given, and its limits;
-//! - [`server`]: connections, their number, their time, and their end;
+//! - [`server`]: connections, their number, their time, and their end; [`stream`]: their sockets;
 //! - [`routes`]: the table of addresses;
 //! - [`posts`]: `POST /v1/posts`: what kind of body it is, and the answer;
 //! - [`body`]: the bytes of a body, decompressed, timed and counted;
@@ -33,6 +33,7 @@ pub mod reads;
 pub mod routes;
 pub mod server;
 pub mod settings;
+pub mod stream;
 
 pub use server::run;
 pub use settings::{Limits, OpenReader, Settings};

@@ -1,8 +1,9 @@
 //! Connections: how many, how long, and how they end.
 //!
 //! Every connection is a task. Beyond the limit, connections wait in the operating system's queue until others end. A
-//! client has limited time for the head of a request and between requests; bodies are timed in [`crate::body`]. When
-//! the edge stops, idle connections are closed at once and others after the answer they wait for.
+//! client has limited time for the head of a request and between requests; bodies are timed in [`crate::body`], and
+//! answers that nobody reads in [`crate::stream`]. When the edge stops, idle connections are closed at once and others
+//! after the answer they wait for.
 
 use std::convert::Infallible;
 use std::future::poll_fn;
@@ -28,9 +29,11 @@ use tower_service::Service;
 use crate::edge::Edge;
 use crate::routes::router;
 use crate::settings::Settings;
+use crate::stream::Patient;
 
-/// What one connection buffers at most. Bodies come in chunks of up to this size, about forty articles.
-const BUFFER_BYTES: usize = 128 << 10;
+/// What one connection reads at a time. It keeps twice that while it is idle, once a large body has come, so more would be
+/// much for thousands; with four times that a body costs a tenth less.
+const BUFFER_BYTES: usize = 32 << 10;
 
 /// How long, and for how many bytes, a connection that is closed before its request was read is still listened to.
 /// Closing it at once would make the operating system reset it, and the client might never see the answer.
@@ -79,9 +82,12 @@ pub async fn run(
                 }
             },
         };
+        // Answers are written in one piece; waiting for more to send would only delay them.
+        let _ = stream.set_nodelay(true);
         let (http, router, stopping) = (http.clone(), router.clone(), stopping.clone());
+        let write_timeout = limits.answer_timeout;
         connections.spawn(async move {
-            serve(stream, &http, router, stopping).await;
+            serve(Patient::new(stream, write_timeout), &http, router, stopping).await;
             drop(place);
         });
     }
@@ -95,9 +101,7 @@ pub async fn run(
     Ok(())
 }
 
-async fn serve(stream: TcpStream, http: &http1::Builder, router: Router, mut stopping: watch::Receiver<bool>) {
-    // Answers are written in one piece; waiting for more to send would only delay them.
-    let _ = stream.set_nodelay(true);
+async fn serve(stream: Patient, http: &http1::Builder, router: Router, mut stopping: watch::Receiver<bool>) {
     let may_be_unread = Arc::new(AtomicBool::new(false));
     let service = service_fn(|request: Request<Incoming>| {
         let has_body = !request.body().is_end_stream();
@@ -126,7 +130,7 @@ async fn serve(stream: TcpStream, http: &http1::Builder, router: Router, mut sto
         // Clients go away in many ways, all of them their own affair.
         tracing::debug!(%error, "a connection broke off");
     }
-    let stream = connection.into_parts().io.into_inner();
+    let stream = connection.into_parts().io.into_inner().into_inner();
     if may_be_unread.load(Ordering::Relaxed) {
         linger(stream).await;
     }

@@ -34,6 +34,8 @@ pub struct Limits {
     pub body_rate_min: u64,
     /// See `body_rate_min`.
     pub body_rate_after: Duration,
+    /// How long a client may take nothing of its answer.
+    pub answer_timeout: Duration,
     /// Bytes of one body after decompression.
     pub body_bytes_max: u64,
     /// How many times larger than what was sent a body may get by decompression. Gzip can't do more than 1,032; text
@@ -74,6 +76,7 @@ impl Default for Limits {
             body_timeout: Duration::from_secs(30),
             body_rate_min: 64,
             body_rate_after: Duration::from_secs(60),
+            answer_timeout: Duration::from_secs(30),
             body_bytes_max: 16 << 30,
             expansion_max: 1_000,
             expansion_free_bytes: 8 << 20,
@@ -83,7 +86,7 @@ impl Default for Limits {
             rest_timeout: Duration::from_secs(5),
             rest_bytes_max: 16 << 20,
             rejections_listed: 1_000,
-            memory_bytes_max: 512 << 20,
+            memory_bytes_max: 64 << 20,
             stats_timeout: Duration::from_secs(2),
             dead_letters_timeout: Duration::from_secs(15),
             reads_max: 8,

@@ -165,9 +165,9 @@ impl Reach {
 /// The next thing to try depends on what went wrong.
 fn failed(error: QueueError) -> Failure {
     match error {
-        QueueError::Disconnected(_) => Failure::new(format!(
-            "{error}; see that `copydesk backend` runs, and say where with --data-dir or --queue"
-        )),
+        QueueError::Disconnected(_) => {
+            Failure::new(format!("{error}; see that `copydesk backend` runs, and say where with --data-dir or --queue"))
+        }
         QueueError::Closed => Failure::new(format!("{error}; try again when it has been started again")),
         QueueError::Poisoned(_) => Failure::new(format!("{error}; check the disk, start it again, then try again")),
         _ => Failure::new(error),

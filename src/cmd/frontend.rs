@@ -1,20 +1,23 @@
 //! `copydesk frontend`: the HTTP edge: takes posts, puts them on the queue, answers queries.
 
-use std::io::{self, ErrorKind};
-use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use backend::preflight;
+use common::Findings;
 use frontend::{Limits, Settings};
 use nix::sys::signal::Signal;
-use queue::{Address, Client, ClientSettings, Secret};
+use queue::{Client, ClientSettings, Secret};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
+use store::Target;
 use tokio::sync::watch;
 
 use super::descriptors;
-use super::shared::DataArgs;
+use super::http::{Http, HttpArgs, bind};
+use super::shared::{DataArgs, SecretArgs};
 use crate::failure::Failure;
 
 /// How long a put waits for a backend that is away, which is what a restart of it takes; after that it is a 503.
@@ -31,29 +34,14 @@ const OTHER_DESCRIPTORS: u64 = 64;
 
 SIGTERM or Ctrl-C: no new connections; requests that have begun are answered; exit code 0. A second one does not wait.")]
 pub struct Args {
-    /// Where to listen; port 0 takes a free one
-    #[arg(long, value_name = "ADDR", env = "COPYDESK_LISTEN", default_value = "127.0.0.1:8080")]
-    listen: String,
+    #[command(flatten)]
+    http: HttpArgs,
 
-    /// The backend's queue: unix:PATH or tcp://HOST:PORT [default: unix:DIR/queue.sock in the data directory]
-    #[arg(long, value_name = "ADDR", env = "COPYDESK_QUEUE")]
-    queue: Option<Address>,
-
-    /// File with the secret that both sides of the queue share
-    #[arg(long, value_name = "FILE", env = "COPYDESK_QUEUE_SECRET_FILE")]
-    queue_secret_file: Option<PathBuf>,
+    #[command(flatten)]
+    secret: SecretArgs,
 
     #[command(flatten)]
     data: DataArgs,
-
-    /// Threads that serve
-    #[arg(long, value_name = "N", env = "COPYDESK_FRONTEND_THREADS", default_value_t = 2)]
-    #[arg(value_parser = clap::value_parser!(u16).range(1..=1024))]
-    threads: u16,
-
-    /// Write the address that was bound to this file, once it is
-    #[arg(long, value_name = "PATH")]
-    address_file: Option<PathBuf>,
 
     /// Stop when this process, which started this one, dies
     #[arg(long, value_name = "PID", hide = true)]
@@ -66,22 +54,24 @@ pub fn run(args: Args) -> Result<(), Failure> {
         backend::child::die_with_parent(parent, Signal::SIGTERM).map_err(Failure::new)?;
     }
     let limits = limits();
-    let data_dir = &args.data.data_dir;
-    let target = args.data.target()?;
-    let secret = args.queue_secret_file.as_ref().map(Secret::from_file).transpose().map_err(Failure::settings)?;
-    let address = args.queue.unwrap_or_else(|| backend::host::socket(data_dir));
     let stops = stops().map_err(Failure::new)?;
+    let mut found = Findings::default();
+    let Http { listen, queue: address, threads, address_file, .. } = args.http.resolve(&args.data.data_dir, &mut found);
+    let (secret, target) = check(&args.secret, &args.data, &mut found);
+    let listener = bind(&listen, &mut found);
+    let (Some(target), Some(listener), true) = (target, listener, found.is_sound()) else {
+        return Err(Failure::settings(found));
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(usize::from(args.threads))
+        .worker_threads(usize::from(threads))
         .thread_name("frontend")
         .enable_all()
         .build()
         .map_err(Failure::new)?;
 
-    let listener = bind(&args.listen)?;
     let bound = listener.local_addr().map_err(Failure::new)?;
     tracing::info!(%bound, queue = %address, store = %target, "the frontend listens");
-    if let Some(path) = &args.address_file {
+    if let Some(path) = &address_file {
         write_whole(path, &format!("{bound}\n"))
             .map_err(|error| Failure::settings(format!("can't write --address-file {}: {error}", path.display())))?;
     }
@@ -103,32 +93,18 @@ pub fn run(args: Args) -> Result<(), Failure> {
     served.map_err(Failure::new)
 }
 
+/// What a frontend needs beside its addresses. It only reads the store, which may come later.
+fn check(secret: &SecretArgs, data: &DataArgs, found: &mut Findings) -> (Option<Secret>, Option<Target>) {
+    let secret = preflight::secret(secret.queue_secret_file.as_deref(), found);
+    let target = Target::parse(&data.store, &data.data_dir);
+    (secret, target.map_err(|error| found.problem("unknown_store", error)).ok())
+}
+
 /// As many connections as there may be file descriptors for.
 fn limits() -> Limits {
     let limits = Limits::default();
     let connections_max = descriptors::for_connections(limits.connections_max as u64, OTHER_DESCRIPTORS).max(1);
     Limits { connections_max, ..limits }
-}
-
-/// Binds an address that only this machine can reach.
-pub(super) fn bind(listen: &str) -> Result<TcpListener, Failure> {
-    let unusable = |error: io::Error| {
-        Failure::settings(format!("--listen {listen:?} can't be used: {error}; give HOST:PORT, such as 127.0.0.1:8080"))
-    };
-    let addresses: Vec<SocketAddr> = listen.to_socket_addrs().map_err(unusable)?.collect();
-    if addresses.iter().any(|address| !address.ip().is_loopback()) {
-        return Err(Failure::settings(format!(
-            "--listen {listen} can be reached by other machines, and there are no access tokens yet; listen on \
-             127.0.0.1:PORT, and put a proxy that checks who is asking in front of it"
-        )));
-    }
-    TcpListener::bind(&addresses[..]).map_err(|error| match error.kind() {
-        ErrorKind::AddrInUse => Failure::settings(format!(
-            "--listen {listen}: another program listens there, perhaps another copydesk; stop it, or choose another \
-             port (0 takes a free one)"
-        )),
-        _ => unusable(error),
-    })
 }
 
 /// Whoever waits for the file finds all of it.

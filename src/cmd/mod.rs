@@ -1,6 +1,7 @@
 //! The table of subcommands, and the arguments that several of them share.
 
 mod backend;
+mod check;
 mod child;
 mod dead_letters;
 mod descriptors;
@@ -8,8 +9,11 @@ mod entities;
 mod evaluate;
 mod extract;
 mod frontend;
+mod given;
+mod http;
 mod load;
 mod output;
+mod pipeline;
 mod publications;
 mod shared;
 mod train;
@@ -41,6 +45,8 @@ pub enum Command {
     Entities(entities::Args),
     /// What the store holds: publications and their articles
     Publications(publications::Args),
+    /// Looks at settings and data, and says everything that is wrong with them
+    Check(check::Args),
     /// What nobody could process: look at it, let it try again, or forget it
     DeadLetters(dead_letters::Args),
     /// A worker process; started by `backend`
@@ -63,6 +69,7 @@ pub fn run(command: Command) -> Result<(), Failure> {
         Command::Train(args) => train::run(args),
         Command::Entities(args) => entities::run(args),
         Command::Publications(args) => publications::run(args),
+        Command::Check(args) => check::run(args),
         Command::DeadLetters(args) => dead_letters::run(args),
         Command::Worker(args) | Command::Saver(args) => child::run(args),
     }

@@ -71,6 +71,20 @@ pub struct Leader {
     pub count: u64,
 }
 
+/// What a look at a store found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Health {
+    /// There is none yet.
+    Absent,
+    /// It is ours, and whole.
+    Sound {
+        /// Publications in it.
+        publications: u64,
+        /// Articles of all of them.
+        articles: u64,
+    },
+}
+
 /// Why a store could not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {

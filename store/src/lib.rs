@@ -8,5 +8,5 @@ mod none;
 mod sqlite;
 mod target;
 
-pub use api::{Applied, EntityCount, Filter, Leader, Overview, PublicationCount, Reader, Store, StoreError};
+pub use api::{Applied, EntityCount, Filter, Health, Leader, Overview, PublicationCount, Reader, Store, StoreError};
 pub use target::Target;

@@ -3,9 +3,9 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use crate::api::{Reader, Store, StoreError};
+use crate::api::{Health, Reader, Store, StoreError};
 use crate::none::NoStore;
-use crate::sqlite::{SqliteReader, SqliteStore};
+use crate::sqlite::{self, SqliteReader, SqliteStore};
 
 /// The file below the data directory that `sqlite` without a path means.
 const DEFAULT_FILE: &str = "copydesk.db";
@@ -36,6 +36,24 @@ impl Target {
             Target::Sqlite(path) => Box::new(SqliteStore::open(path)?),
             Target::None => Box::new(NoStore),
         })
+    }
+
+    /// The file it is in, if it is in one.
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Target::Sqlite(path) => Some(path),
+            Target::None => None,
+        }
+    }
+
+    /// Whether this user may have a store there. Looks at places alone, not at what is in them.
+    pub fn check_place(&self) -> Result<(), StoreError> {
+        self.path().map_or(Ok(()), sqlite::check_place)
+    }
+
+    /// Reads all of the store, and changes nothing, also while savers write into it.
+    pub fn check(&self) -> Result<Health, StoreError> {
+        self.path().map_or(Ok(Health::Absent), sqlite::check)
     }
 
     /// Opens the store for reading; [`StoreError::Absent`] if there is none.

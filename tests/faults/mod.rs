@@ -10,22 +10,23 @@
 //! | 5 | crash between the last settlement of a segment and the removal of its file | `log` |
 //! | 6 | a sync fails | `disk` |
 //! | 7 | the disk is full on intake | `disk` |
-//! | 8 | SIGKILL of a worker in the middle of its work | `killed` |
-//! | 9 | a post that kills its worker each time | |
-//! | 10 | a worker that hangs past its lease and wakes | |
-//! | 11 | a saver is killed after its commit, before its settlement | `killed` |
-//! | 12 | the store is busy, locked or full | |
+//! | 8 | SIGKILL of a worker in the middle of its work | `children` |
+//! | 9 | a post that kills its worker each time | `children` |
+//! | 10 | a worker that hangs past its lease and wakes | `children` |
+//! | 11 | a saver is killed after its commit, before its settlement | `store` |
+//! | 12 | the store is busy, locked or full | `store` |
 //! | 13 | a client goes away in the middle of a body, or retries after a lost answer | |
 //! | 14 | a slow or malicious client | |
 //! | 15 | the network between processes and the queue is cut, slow or out of order | |
-//! | 16 | SIGTERM at full load | |
-//! | 17 | the supervisor is killed | |
-//! | 18 | two queue managers on one directory; a child in a crash loop | |
+//! | 16 | SIGTERM at full load | `shutdown`, `stops` |
+//! | 17 | the supervisor is killed | `shutdown`, `stops`, `processes` |
+//! | 18 | two queue managers on one directory; a child in a crash loop | `shutdown`, `children` |
 //! | 19 | the clock jumps; a limit of descriptors or memory is reached | |
 //! | 20 | upgrade and downgrade with data on disk | `upgrade` |
 
 mod children;
 mod disk;
-mod killed;
 mod log;
+mod shutdown;
+mod store;
 mod upgrade;

@@ -38,9 +38,9 @@ fn counters(dir: &Path) -> Counters {
     let mut counters: Counters = BTreeMap::new();
     let found = std::fs::read_to_string(dir.join("counted.tsv")).expect("counted.tsv");
     for line in found.lines() {
-        let fields: Vec<_> = line.split('\t').collect();
-        let [key, label, entity, count] = fields[..] else { panic!("not four fields: {line}") };
-        counters.insert((key.into(), label.into(), entity.into()), count.parse().expect("a count"));
+        let mut fields = line.split('\t').map(str::to_owned);
+        let mut field = || fields.next().expect("four fields");
+        counters.insert((field(), field(), field()), field().parse().expect("a count"));
     }
     let posts = std::fs::read_to_string(dir.join("posts.ndjson")).expect("posts.ndjson");
     let left: String = posts.lines().skip(EXTRACTED).map(|line| format!("{line}\n")).collect();

@@ -58,7 +58,8 @@ fn next_leads_through_all_of_them_also_where_long_ones_make_short_pages() {
 #[test]
 fn a_payload_is_shown_as_it_came_or_in_a_form_that_keeps_all_of_it() {
     let lost = DeadLetter { id: String::new(), ..letter(RESULTS, 0, "") };
-    let letters = vec![letter(POSTS, 0, POST), letter(POSTS, 1, "no\njson"), letter(POSTS, 2, [0xfb, 0xff, 0xfe]), lost];
+    let letters =
+        vec![letter(POSTS, 0, POST), letter(POSTS, 1, "no\njson"), letter(POSTS, 2, [0xfb, 0xff, 0xfe]), lost];
     let edge = edge_with(letters);
     // The very text: a number that no computer's arithmetic can keep is still there.
     let mut client = Client::new(edge.address);

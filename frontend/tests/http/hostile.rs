@@ -1,5 +1,6 @@
 //! Clients that mean harm, or are broken. Each gets an answer or loses its connection; everybody else is served.
 
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use crate::posts::gzip;
@@ -168,6 +169,37 @@ fn many_half_sent_giants_are_refused_before_memory_runs_out() {
     wait_for("one of them to be refused", || clients.iter().any(answered));
     let refused = clients.iter_mut().find(|client| answered(client)).expect("one has an answer").reply();
     assert_eq!((refused.status, refused.code()), (503, "overloaded"), "{refused:?}");
+    edge.serves_a_good_client();
+}
+
+#[test]
+fn small_posts_are_taken_whole_while_others_hold_all_the_memory() {
+    let edge = Edge::limited(|limits| limits.memory_bytes_max = 1 << 20);
+    let mut greedy = Client::new(edge.address);
+    greedy.send(head("POST", "/v1/posts", &[NDJSON], Some(100 << 20)));
+    greedy.send(vec![b'x'; 1 << 20]);
+    let mut late = Client::new(edge.address);
+    late.send(head("POST", "/v1/posts", &[NDJSON], Some(100 << 20)));
+    late.send(vec![b'x'; 1 << 20]);
+    late.0.set_read_timeout(Some(Duration::from_millis(10))).expect("a socket");
+    greedy.0.set_read_timeout(Some(Duration::from_millis(10))).expect("a socket");
+    let answered = |client: &Client| client.0.peek(&mut [0]).is_ok();
+    wait_for("the memory to be full", || answered(&late) || answered(&greedy));
+    let reply = edge.post("application/x-ndjson", format!("{}\n", article("small")).repeat(20_000));
+    assert_eq!((reply.status, reply.outcome()), (202, (20_000, 0, vec![])), "{:?}", reply.head);
+}
+
+#[test]
+fn an_answer_that_nobody_reads_is_given_up() {
+    let edge = Edge::limited(|limits| limits.answer_timeout = Duration::from_millis(200));
+    let client = Client::new(edge.address);
+    client.0.set_write_timeout(Some(Duration::from_millis(100))).expect("a socket");
+    // A thousand rejections each: more than what the operating system keeps for a client, after some of them.
+    let request = [head("POST", "/v1/posts", &[NDJSON], Some(2_000)), "x\n".repeat(1_000)].concat();
+    wait_for("the end of the connection", || match std::io::Write::write(&mut &client.0, request.as_bytes()) {
+        Ok(_) => false,
+        Err(error) => !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut),
+    });
     edge.serves_a_good_client();
 }
 

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use rustc_hash::FxHashMap;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::api::{Leased, QueueError, QueueId};
@@ -25,6 +25,9 @@ type Writer = Box<dyn AsyncWrite + Send + Unpin>;
 
 /// Calls written at once.
 const CALLS_MAX: usize = 64;
+/// Bytes of calls that were handed over and not written yet. Those whose caller has gone are among them: while a manager
+/// does not read, callers that give up and come again must not fill the memory.
+const UNWRITTEN_BYTES_MAX: usize = 32 << 20;
 /// How long a good-bye may take.
 const BYE_WITHIN: Duration = Duration::from_secs(1);
 /// Pings in the time that the manager bears silence.
@@ -35,6 +38,8 @@ struct Call {
     op: u8,
     request: u64,
     body: Vec<Bytes>,
+    /// Given back when it is written.
+    room: Option<OwnedSemaphorePermit>,
 }
 
 /// A caller that waits.
@@ -55,6 +60,8 @@ struct Callers {
 pub(crate) struct Session {
     pub(crate) id: u64,
     calls: UnboundedSender<Call>,
+    /// A permit for each byte that may be unwritten.
+    room: Arc<Semaphore>,
     callers: Mutex<Callers>,
 }
 
@@ -114,7 +121,8 @@ pub(crate) async fn login(
         return Err(QueueError::Unauthorized);
     }
     let (sender, calls) = unbounded_channel();
-    let session = Session { id: welcome.session, calls: sender, callers: Mutex::default() };
+    let room = Arc::new(Semaphore::new(UNWRITTEN_BYTES_MAX));
+    let session = Session { id: welcome.session, calls: sender, room, callers: Mutex::default() };
     let silence_max = Duration::from_millis(u64::from(welcome.lease_timeout_ms).max(1));
     Ok((Arc::new(session), Driver { reader, writer, calls, silence_max }))
 }
@@ -129,11 +137,20 @@ impl Session {
         let (reply, answer) = oneshot::channel();
         let is_lease = op == op::LEASE;
         let queue = body.first().and_then(|part| part.first()).map(|queue| QueueId(*queue));
-        self.send(op, body, Some(Waiting { reply, leases_from: queue.filter(|_| is_lease) }))?;
+        // A call with more bytes than that is the only one.
+        let bytes = body.iter().map(Bytes::len).sum::<usize>().min(UNWRITTEN_BYTES_MAX) as u32;
+        let room = Arc::clone(&self.room).acquire_many_owned(bytes).await.ok();
+        self.send(op, body, room, Some(Waiting { reply, leases_from: queue.filter(|_| is_lease) }))?;
         answer.await.map_err(|_| lost("the connection ended before the answer came"))
     }
 
-    fn send(&self, op: u8, body: Vec<Bytes>, waiting: Option<Waiting>) -> Result<(), QueueError> {
+    fn send(
+        &self,
+        op: u8,
+        body: Vec<Bytes>,
+        room: Option<OwnedSemaphorePermit>,
+        waiting: Option<Waiting>,
+    ) -> Result<(), QueueError> {
         let mut callers = self.callers();
         if callers.is_over {
             return Err(lost("the connection has ended"));
@@ -143,7 +160,7 @@ impl Session {
         if let Some(waiting) = waiting {
             callers.waiting.insert(request, waiting);
         }
-        self.calls.send(Call { op, request, body }).map_err(|_| lost("the connection has ended"))
+        self.calls.send(Call { op, request, body, room }).map_err(|_| lost("the connection has ended"))
     }
 
     /// Brings an answer to its caller. Items that were leased for one who has gone are given back.
@@ -155,7 +172,7 @@ impl Session {
         {
             let seqs: Vec<u64> = deliveries.iter().map(|delivery| delivery.lease.seq).collect();
             // If it can't be sent, the end of the connection gives them back.
-            let _ = self.send(op::RELEASE, encode_release(queue, self.id, &seqs).finish(), None);
+            let _ = self.send(op::RELEASE, encode_release(queue, self.id, &seqs).finish(), None, None);
         }
     }
 
@@ -199,8 +216,10 @@ impl Driver {
 async fn write(mut writer: Writer, mut calls: UnboundedReceiver<Call>) -> io::Result<()> {
     let (mut taken, mut out) = (Vec::new(), Vec::new());
     while calls.recv_many(&mut taken, CALLS_MAX).await > 0 {
-        for Call { op, request, body } in taken.drain(..) {
+        let mut rooms = Vec::with_capacity(taken.len());
+        for Call { op, request, body, room } in taken.drain(..) {
             frame(op, request, body, &mut out);
+            rooms.push(room);
         }
         write_all(&mut writer, &mut out).await?;
     }
@@ -228,7 +247,7 @@ async fn read(reader: &mut Reader, session: &Session, silence_max: Duration) -> 
         }
         if now >= next_ping {
             next_ping = now + silence_max / PINGS;
-            if session.send(op::PING, Vec::new(), None).is_err() {
+            if session.send(op::PING, Vec::new(), None, None).is_err() {
                 return "the connection ended".to_owned();
             }
         }

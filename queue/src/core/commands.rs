@@ -73,8 +73,9 @@ impl Core {
 
     /// Gives new records their numbers.
     fn number(&mut self, q: usize, shapes: Vec<crate::log::frame::Shape>) -> Batch {
+        let put_ms = self.clock.now_ms();
         let queue = &mut self.queues[q];
-        let batch = Batch { queue: queue.settings.id.0, first_seq: queue.next_seq, put_ms: now_ms(), shapes };
+        let batch = Batch { queue: queue.settings.id.0, first_seq: queue.next_seq, put_ms, shapes };
         queue.next_seq += batch.shapes.len() as u64;
         queue.pending_items += batch.shapes.len() as u64;
         queue.pending_bytes += batch.shapes.iter().map(|shape| u64::from(shape.len)).sum::<u64>();

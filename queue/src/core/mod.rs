@@ -13,7 +13,7 @@ mod queue;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -68,6 +68,7 @@ pub(crate) struct Session {
 /// Everything a manager knows.
 pub(crate) struct Core {
     max_deliveries: u32,
+    clock: Clock,
     queues: Vec<QueueState>,
     sessions: FxHashMap<Connection, Session>,
     next_connection: Connection,
@@ -95,10 +96,28 @@ pub(crate) fn now_ms() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
 }
 
+/// The time of day as it was at the start, and what has passed since: a clock that is set while items wait makes none of
+/// them older or younger.
+struct Clock {
+    began_ms: u64,
+    began: Instant,
+}
+
+impl Clock {
+    fn start() -> Clock {
+        Clock { began_ms: now_ms(), began: Instant::now() }
+    }
+
+    fn now_ms(&self) -> u64 {
+        self.began_ms + self.began.elapsed().as_millis() as u64
+    }
+}
+
 impl Core {
     pub(crate) fn new(settings: &ManagerSettings) -> Core {
         Core {
             max_deliveries: settings.max_deliveries.max(1),
+            clock: Clock::start(),
             queues: settings.queues.iter().cloned().map(QueueState::new).collect(),
             sessions: FxHashMap::default(),
             next_connection: 1,
@@ -165,7 +184,7 @@ impl Core {
     }
 
     pub(crate) fn stats(&self) -> Stats {
-        let now = now_ms();
+        let now = self.clock.now_ms();
         Stats {
             phase: self.phase.clone(),
             queues: self.queues.iter().map(|queue| (queue.settings.name.clone(), queue.stats(now))).collect(),

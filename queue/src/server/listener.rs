@@ -42,6 +42,20 @@ impl Listener {
         bound.map_err(|error| io::Error::new(error.kind(), format!("can't listen on {address}: {error}")))
     }
 
+    /// Whether [`Listener::bind`] would be given this address now. Makes nothing.
+    pub fn probe(address: &Address) -> io::Result<()> {
+        let probed = match address {
+            Address::Tcp(host_port) => std::net::TcpListener::bind(host_port).map(drop).map_err(in_use),
+            Address::Unix(path) => {
+                check_length(path).and_then(|()| match std::os::unix::net::UnixStream::connect(path) {
+                    Ok(_) => Err(answered()),
+                    Err(_) => Ok(()),
+                })
+            }
+        };
+        probed.map_err(|error| io::Error::new(error.kind(), format!("can't listen on {address}: {error}")))
+    }
+
     /// What it is bound to.
     pub fn address(&self) -> &Address {
         &self.address
@@ -79,27 +93,40 @@ impl Drop for Listener {
     }
 }
 
-async fn bind_tcp(host_port: &str) -> io::Result<Listener> {
-    let listener = TcpListener::bind(host_port).await.map_err(|error| match error.kind() {
+fn in_use(error: io::Error) -> io::Error {
+    match error.kind() {
         io::ErrorKind::AddrInUse => {
             io::Error::new(error.kind(), "another process listens there; stop it, or choose another port")
         }
         _ => error,
-    })?;
+    }
+}
+
+fn answered() -> io::Error {
+    let message = "another process answers there; stop it first, or give another path";
+    io::Error::new(io::ErrorKind::AddrInUse, message)
+}
+
+fn check_length(path: &Path) -> io::Result<()> {
+    if path.as_os_str().len() > SOCKET_PATH_MAX {
+        let message = format!("the path has more than {SOCKET_PATH_MAX} bytes; use a shorter one (--data-dir)");
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+    }
+    Ok(())
+}
+
+async fn bind_tcp(host_port: &str) -> io::Result<Listener> {
+    let listener = TcpListener::bind(host_port).await.map_err(in_use)?;
     let address = Address::Tcp(listener.local_addr()?.to_string());
     Ok(Listener { address, socket: Socket::Tcp(listener) })
 }
 
 async fn bind_unix(path: &Path) -> io::Result<Socket> {
-    if path.as_os_str().len() > SOCKET_PATH_MAX {
-        let message = format!("the path has more than {SOCKET_PATH_MAX} bytes; use a shorter one (--data-dir)");
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
-    }
+    check_length(path)?;
     let listener = match UnixListener::bind(path) {
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
             if UnixStream::connect(path).await.is_ok() {
-                let message = "another process answers there; stop it first, or give another path";
-                return Err(io::Error::new(io::ErrorKind::AddrInUse, message));
+                return Err(answered());
             }
             std::fs::remove_file(path)?;
             UnixListener::bind(path)?

@@ -14,15 +14,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
+use backend::preflight;
+use common::Findings;
 use load::LoadError;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use self::processes::Processes;
 use self::summary::Summary;
-use super::frontend;
+use super::http::bind;
 use super::output::print;
-use super::shared::{DataArgs, PipelineArgs};
+use super::pipeline::{Pipeline, PipelineArgs};
+use super::shared::DataArgs;
 use crate::failure::Failure;
 
 /// How often the processes are looked after.
@@ -74,13 +77,13 @@ pub fn run(args: Args) -> Result<(), Failure> {
     if let Some(wrong) = args.files.iter().find(|file| !file.exists() || file.is_dir()) {
         return Err(Failure::usage(format!("{} is no file; give the path of an NDJSON file", wrong.display())));
     }
-    check(&args)?;
+    let pipeline = check(&args)?;
     let (sender, events) = mpsc::channel();
     watch_signals(sender.clone())?;
-    let mut processes = Processes::start(&args)?;
+    let mut processes = Processes::start(&args, &pipeline)?;
     let outcome = serve(&args, &mut processes, sender, &events);
     // Whatever happened, what was started is stopped, and drains.
-    let stopped = processes.stop(args.pipeline.drain_timeout, || has_signal(&events));
+    let stopped = processes.stop(pipeline.drain_timeout, || has_signal(&events));
     let summary = outcome?;
     let cpu = stopped?;
     let Some(summary) = summary else { return Ok(()) };
@@ -94,15 +97,17 @@ pub fn run(args: Args) -> Result<(), Failure> {
 }
 
 /// Finds what the processes would refuse, each in its own log, before anything is started or made.
-fn check(args: &Args) -> Result<(), Failure> {
-    let PipelineArgs { engine, savers, .. } = &args.pipeline;
-    if args.pipeline.workers() == 0 || *savers == 0 {
+fn check(args: &Args) -> Result<Pipeline, Failure> {
+    let mut found = Findings::default();
+    let pipeline = args.pipeline.resolve(&mut found);
+    if pipeline.workers == 0 || pipeline.savers == 0 {
         return Err(Failure::usage("up counts what it loads, so it needs --workers and --savers of at least 1"));
     }
-    args.data.target()?;
-    entities::check(&engine.engine, engine.model.as_deref()).map_err(Failure::settings)?;
+    preflight::target(&args.data.store, &args.data.data_dir, &mut found);
+    preflight::engine(&pipeline.worker, &mut found);
     // Bound for a moment only; the frontend does it again.
-    frontend::bind(&args.listen.to_string()).map(drop)
+    drop(bind(&args.listen.to_string(), &mut found));
+    if found.is_sound() { Ok(pipeline) } else { Err(Failure::settings(found)) }
 }
 
 /// Loads the files, shows the summary, and serves until it is told to stop. Returns the summary if there is one.

@@ -11,6 +11,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::{Args, TICK};
+use crate::cmd::pipeline::Pipeline;
 use crate::failure::Failure;
 
 /// How long the frontend may take to answer what is in flight.
@@ -37,7 +38,7 @@ struct Process {
 
 impl Processes {
     /// Starts both; the frontend waits for the backend by itself.
-    pub(super) fn start(args: &Args) -> Result<Processes, Failure> {
+    pub(super) fn start(args: &Args, pipeline: &Pipeline) -> Result<Processes, Failure> {
         let data_dir = &args.data.data_dir;
         backend::host::make_data_dir(data_dir).map_err(Failure::settings)?;
         // Named after this process: another `up` that is refused on this directory must not touch it.
@@ -47,7 +48,7 @@ impl Processes {
 
         let mut backend = common.clone();
         backend.push("--queue-listen=none".to_owned());
-        backend.extend(args.pipeline.to_args());
+        backend.extend(pipeline.to_args());
         let mut frontend = common;
         frontend.push(format!("--listen={}", args.listen));
         frontend.push(format!("--queue={}", backend::host::socket(data_dir)));

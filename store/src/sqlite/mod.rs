@@ -33,6 +33,7 @@
 //! SQLite's: a transaction is in the write-ahead log as a whole or not at all, and the next one to open the file finds out.
 
 mod apply;
+mod check;
 mod error;
 mod identity;
 mod merge;
@@ -41,5 +42,6 @@ mod schema;
 mod turn;
 mod writer;
 
+pub use check::{check, check_place};
 pub use reader::SqliteReader;
 pub use writer::SqliteStore;

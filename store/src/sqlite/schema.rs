@@ -1,6 +1,7 @@
 //! The tables, their version, and the settings of a connection.
 
-use std::path::Path;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
@@ -93,10 +94,29 @@ pub fn open_read_only(path: &Path) -> Result<Connection, StoreError> {
     connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)
 }
 
+/// Opens a connection to a file that nobody writes, and leaves nothing beside it. The file must be there.
+pub fn open_immutable(path: &Path) -> Result<Connection, StoreError> {
+    let absolute = absolute(path)?;
+    // As a URI, because nothing else says that; what means something in one is written as its code.
+    let mut uri = "file:".to_owned();
+    for byte in absolute.as_os_str().as_bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'-' | b'_' | b'.' => uri.push(char::from(*byte)),
+            _ => uri += &format!("%{byte:02X}"),
+        }
+    }
+    uri += "?immutable=1";
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    Connection::open_with_flags(uri, flags).map_err(|error| store_error(&error, path))
+}
+
+fn absolute(path: &Path) -> Result<PathBuf, StoreError> {
+    std::path::absolute(path).map_err(|error| StoreError::Unusable(error.to_string()))
+}
+
 fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, StoreError> {
     // SQLite reads names such as `file:x` or `:memory:` in its own way; an absolute path is only a path.
-    let absolute = std::path::absolute(path).map_err(|error| StoreError::Unusable(error.to_string()))?;
-    Connection::open_with_flags(absolute, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)
+    Connection::open_with_flags(absolute(path)?, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)
         .and_then(|connection| connection.busy_timeout(OTHERS_MAX).map(|()| connection))
         .map_err(|error| store_error(&error, path))
 }

@@ -1,5 +1,6 @@
 //! What the store promises, on real files and with real processes.
 
+mod check;
 mod faults;
 mod names;
 mod once;
