@@ -106,6 +106,17 @@ fn a_torn_last_record_is_cut_off_with_one_warning_and_nothing_else_is_missing() 
         assert_eq!(warnings.len(), 1, "{log}");
         assert!(warnings[0].contains(&format!("\"bytes\":{torn_bytes}}}")), "{torn_bytes}: {}", warnings[0]);
         assert_eq!(depth(&pipeline), Some(200));
+        // Its client sends it again, and others follow.
+        let again: Vec<_> = std::iter::once(torn).chain(sample_posts(220).skip(200)).collect();
+        ledger.attempt(&again);
+        for post in &again {
+            let (_, answer) = pipeline.post("application/json", post.to_string().as_bytes()).expect("an answer");
+            assert_eq!(answer["accepted"], 1, "{answer}");
+        }
+        ledger.acknowledge(&again);
+        kill_backend(&mut pipeline);
+        pipeline.restart_backend();
+        assert_eq!(depth(&pipeline), Some(221), "what comes after the cut is whole");
         assert_eq!(pipeline.queue().expect("an answer")["damaged"], 0);
         pipeline.stop();
         ledger.verdict(dir.path(), &[]).assert_clean();
