@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests are tests")]
 
 mod crowds;
+mod dead_letters;
 mod duplicates;
 mod durability;
 mod faults;
