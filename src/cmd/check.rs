@@ -149,7 +149,7 @@ fn log(settings: &Settings, is_in_use: bool, found: &mut Findings) {
 }
 
 fn describe(recovery: &Recovery, dir: &Path, is_in_use: bool, found: &mut Findings) {
-    let Recovery { segments, bytes, frames, ready, dead_letters, torn_bytes, damage, .. } = recovery;
+    let Recovery { segments, bytes, frames, ready, dead_letters, torn_bytes, damage, mended, .. } = recovery;
     let dir = dir.display();
     let sizes = format!("{frames} commands in {segments} segments of {bytes} bytes");
     found.info("log_read", format!("{dir}: {ready} items wait, {dead_letters} dead letters; {sizes}"));
@@ -169,6 +169,13 @@ fn describe(recovery: &Recovery, dir: &Path, is_in_use: bool, found: &mut Findin
              what was accepted then, or put a backup in its place"
         );
         found.problem("log_damaged", message);
+    }
+    for place in mended.iter().take(DAMAGE_MAX) {
+        let message = format!(
+            "{dir} was damaged: {place}; the other copy is sound, nothing is lost, and the next start mends it; look at \
+             the disk all the same"
+        );
+        found.warning("log_mendable", message);
     }
     if damage.len() > DAMAGE_MAX {
         found.problem("log_damaged", format!("{dir} has {} more damaged places", damage.len() - DAMAGE_MAX));
