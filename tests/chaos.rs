@@ -29,11 +29,11 @@ const BATCHES_BETWEEN_MAX: u64 = 8;
 const BETWEEN_MAX: Duration = Duration::from_millis(600);
 
 /// Random numbers that a seed repeats (SplitMix64).
-struct Dice(u64);
+pub struct Dice(pub u64);
 
 impl Dice {
     /// A number below `bound`.
-    fn below(&mut self, bound: u64) -> u64 {
+    pub fn below(&mut self, bound: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
         mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -185,7 +185,8 @@ fn chaos_under_load_loses_nothing_and_counts_nothing_twice() {
     let is_over = Arc::new(AtomicBool::new(false));
     let over = Arc::clone(&is_over);
     let posts = sample_posts(usize::MAX).take_while(move |_| !over.load(Ordering::Relaxed));
-    let load = Load { threads: 3, batch: 10, pause_max: Duration::from_millis(50) };
+    // So large that segments of the log come and go in a long run.
+    let load = Load { threads: 3, batch: 10, pause_max: Duration::from_millis(50), padding: 8 << 10 };
     let client = Client::start(&pipeline.url, posts, load);
     let mut chaos = Chaos { pipeline, client, dice: Dice(seed), stopped: Vec::new(), blows: BTreeMap::new() };
     for cycle in 1..=cycles {

@@ -9,6 +9,7 @@ use tempfile::TempDir;
 use crate::checker::{articles, assert_same, expected, stored};
 use crate::client::{Client, Load};
 use crate::harness::{Pipeline, agent, answer, copydesk_ok, is_gone, sample_posts, wait_for, write_posts};
+use crate::processes::descendants;
 
 /// Posts in the interrupted loads.
 const POSTS: usize = 20_000;
@@ -18,9 +19,11 @@ const POSTS: usize = 20_000;
 fn interrupt(signal: Signal) {
     let dir = TempDir::new().expect("temp dir");
     let mut pipeline = Pipeline::start(dir.path(), &["--mentions", "--drain-timeout=30s"]);
-    let load_with = Load { threads: 1, batch: 50, pause_max: Duration::from_secs(1) };
+    let load_with = Load { threads: 1, batch: 50, pause_max: Duration::from_secs(1), ..Load::default() };
     let client = Client::start(&pipeline.url, sample_posts(POSTS), load_with);
     client.wait_acknowledged(POSTS / 10);
+    let family = descendants(pipeline.backend.pid());
+    assert_eq!(family.len(), 4);
     let signalled = Instant::now();
     pipeline.backend.signal(signal);
     let status = pipeline.backend.wait("the backend's end");
@@ -33,6 +36,7 @@ fn interrupt(signal: Signal) {
     pipeline.restart_backend();
     let ledger = client.finish();
     pipeline.wait_counted();
+    wait_for("the end of the first backend's children", || family.iter().all(|&pid| is_gone(pid)).then_some(()));
     let verdict = ledger.verdict(dir.path(), &[]);
     verdict.assert_clean();
     assert_eq!(verdict.saved, POSTS);
@@ -124,7 +128,7 @@ fn up_stops_cleanly_on_sigterm_and_leaves_no_process_behind() {
         let log = std::fs::read_to_string(dir.path().join("up.log")).ok()?;
         log.contains("Serving on").then_some(())
     });
-    let family = crate::processes::descendants(up.pid());
+    let family = descendants(up.pid());
     assert!(family.len() >= 4, "{family:?}");
     up.signal(Signal::SIGTERM);
     assert!(up.wait("the end of up").success());

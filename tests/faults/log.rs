@@ -14,14 +14,10 @@ use crate::shim::{Fault, Shim};
 /// Nothing is settled before the pipeline is stopped: what is posted stays in the log.
 const HELD: &str = "--flush-interval=1h";
 
-/// A client whose posts fill a segment of the log in a moment: a field that nobody reads has 3 MB.
+/// A client whose posts fill a segment of the log in a moment.
 fn load_large(pipeline: &Pipeline, count: usize) -> Client {
-    let padding = "x".repeat(3 << 20);
-    let posts = sample_posts(count).map(move |mut post| {
-        post["padding"] = json!(padding);
-        post
-    });
-    Client::start(&pipeline.url, posts, Load { threads: 2, batch: 2, pause_max: Duration::from_millis(300) })
+    let load = Load { threads: 2, batch: 2, pause_max: Duration::from_millis(300), padding: 3 << 20 };
+    Client::start(&pipeline.url, sample_posts(count), load)
 }
 
 /// A client for small posts that does not wait long for a backend to be back.

@@ -57,7 +57,7 @@ fn a_saver_killed_before_its_commit_loses_nothing() {
 /// Has a client post while nothing can be saved, until it is put off; then lifts the cause.
 fn back_up(pipeline: Pipeline, lift: impl FnOnce()) {
     let count = |queue: &str, what: &str| pipeline.queue()?["queues"][queue][what].as_u64();
-    let load = Load { threads: 1, batch: 50, pause_max: Duration::from_millis(200) };
+    let load = Load { threads: 1, batch: 50, pause_max: Duration::from_millis(200), ..Load::default() };
     let client = Client::start(&pipeline.url, sample_posts(5_000), load);
     wait_for("a full queue of results", || {
         (count("results", "ready")? + count("results", "leased")? >= 3).then_some(())
