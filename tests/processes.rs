@@ -63,6 +63,8 @@ fn workers_and_savers_die_with_their_supervisor() {
     let mut pipeline = Pipeline::start(dir.path(), &[]);
     let children = descendants(pipeline.backend.pid());
     assert_eq!(children.len(), 4);
+    // Also one that can't do anything for it.
+    kill(Pid::from_raw(children[0]), Signal::SIGSTOP).expect("stop a child");
     pipeline.backend.signal(Signal::SIGKILL);
     pipeline.backend.wait("the backend's end");
     wait_for("the end of its children", || children.iter().all(|&pid| is_gone(pid)).then_some(()));

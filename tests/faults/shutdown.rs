@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::client::{Client, Load};
@@ -76,6 +76,28 @@ fn a_stop_at_its_deadline_keeps_the_rest_of_20_000_posts_on_disk() {
     let verdict = ledger.verdict(dir.path(), &[]);
     verdict.assert_clean();
     assert_eq!(verdict.saved, QUEUED);
+}
+
+#[test]
+fn a_stop_with_poison_queued_gives_the_poison_up_and_ends_in_time() {
+    let dir = TempDir::new().expect("temp dir");
+    let mut pipeline = Pipeline::start(dir.path(), &["--mentions", "--engine=test"]);
+    let workers = pipeline.children("workers");
+    let signal_all = |signal| workers.iter().for_each(|&pid| kill(Pid::from_raw(pid), signal).expect("it is there"));
+    signal_all(Signal::SIGSTOP);
+    let posts = sample_posts(500).chain([json!({
+        "id": "poison", "publication": "Poison", "content": "test-engine:abort"
+    })]);
+    let ledger = Client::start(&pipeline.url, posts, Load::default()).finish();
+    pipeline.backend.signal(Signal::SIGTERM);
+    wait_draining(&pipeline);
+    signal_all(Signal::SIGCONT);
+    assert!(pipeline.backend.wait("the end of the drain").success());
+    let log = pipeline.log();
+    assert!(log.contains("items go to the dead letters") && !log.contains("draining cut short"), "{log}");
+    let verdict = ledger.verdict(dir.path(), &["poison".to_owned()]);
+    verdict.assert_clean();
+    assert_eq!(verdict.saved, 500);
 }
 
 #[test]
