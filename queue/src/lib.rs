@@ -18,6 +18,8 @@ mod address;
 mod client;
 mod codec;
 mod core;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod log;
 mod manager;
 mod owner;

@@ -126,8 +126,8 @@ pub(crate) fn decode_outcomes(frame: &Frame) -> Result<Vec<PutOutcome>, QueueErr
         2 => Some(PutOutcome::TooLarge),
         _ => None,
     };
-    let outcomes = input.count(1).and_then(|count| (0..count).map(|_| outcome(&mut input)).collect());
-    outcomes.ok_or_else(malformed)
+    let outcomes: Option<Vec<_>> = input.count(1).and_then(|count| (0..count).map(|_| outcome(&mut input)).collect());
+    outcomes.filter(|_| input.end().is_some()).ok_or_else(malformed)
 }
 
 pub(crate) fn decode_leased(frame: &Frame) -> Result<Leased, QueueError> {

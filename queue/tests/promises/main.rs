@@ -10,6 +10,7 @@ mod faults;
 mod leases;
 mod log;
 mod memory;
+mod model;
 mod poison;
 mod power;
 mod support;

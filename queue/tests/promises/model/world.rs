@@ -1,0 +1,253 @@
+//! A manager beside its model: every step is taken by both, and whatever can be seen of them has to agree.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use queue::*;
+use tempfile::TempDir;
+use tokio::runtime::{Builder, Runtime};
+
+use super::disk::GatedDisk;
+use super::plain::{MAX_DELIVERIES, Plain, PlainQueue, State, WINDOW};
+use crate::support::{self, Running, SOON, item, leases, want};
+
+/// Takes whatever is put. What is put here last is behind everything before it.
+pub const OTHERS: QueueId = QueueId(2);
+pub const QUEUES: [(QueueId, &str); 3] = [(POSTS, "posts"), (RESULTS, "results"), (OTHERS, "others")];
+const SESSIONS: usize = 3;
+
+/// A consumer, with a runtime of its own that can be taken away from it as from a killed process.
+pub struct Session {
+    pub client: Client,
+    runtime: Runtime,
+    /// What it holds, by queue.
+    pub held: [Vec<Delivery>; 3],
+    /// A lease that it holds no more.
+    pub past: Option<(QueueId, LeaseId)>,
+}
+
+impl Session {
+    fn begin(running: &Running) -> Session {
+        let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let client = runtime.block_on(running.client("session"));
+        Session { client, runtime, held: Default::default(), past: None }
+    }
+
+    /// The process is gone, and said nothing.
+    fn kill(self) {
+        self.runtime.shutdown_timeout(SOON);
+    }
+}
+
+pub struct World {
+    runtime: Runtime,
+    dir: TempDir,
+    gate: Arc<Mutex<()>>,
+    running: Option<Running>,
+    sessions: Vec<Session>,
+    pub plain: Plain,
+    barriers: u32,
+}
+
+fn settings(dir: &Path, plain: &Plain) -> ManagerSettings {
+    let queue = |(id, name): (QueueId, &str)| {
+        let PlainQueue { items_max, bytes_max, deduplicates, .. } = plain.0[usize::from(id.0)];
+        QueueSettings {
+            id,
+            name: name.to_owned(),
+            items_max: items_max as u64,
+            bytes_max: bytes_max as u64,
+            deduplicate: deduplicates,
+            feeds: (id == POSTS).then_some(RESULTS),
+        }
+    };
+    ManagerSettings {
+        queues: QUEUES.map(queue).to_vec(),
+        max_deliveries: MAX_DELIVERIES,
+        duplicate_window: WINDOW,
+        segment_bytes: 2 << 10,
+        cache_bytes: 1 << 10,
+        ..support::settings(dir)
+    }
+}
+
+impl World {
+    pub fn begin() -> World {
+        let queues = vec![
+            PlainQueue::new(24, 12_000, true),
+            PlainQueue::new(8, 6_000, false),
+            PlainQueue::new(1 << 20, 1 << 30, false),
+        ];
+        let mut world = World {
+            runtime: Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap(),
+            dir: support::dir(),
+            gate: Arc::default(),
+            running: None,
+            sessions: Vec::new(),
+            plain: Plain(queues),
+            barriers: 0,
+        };
+        world.start();
+        world
+    }
+
+    pub fn session(&mut self, number: usize) -> &mut Session {
+        &mut self.sessions[number % SESSIONS]
+    }
+
+    pub fn wait<T>(&self, future: impl Future<Output = T>) -> T {
+        self.runtime.block_on(future)
+    }
+
+    /// Opens a directory, which has no damage.
+    fn open(&self, dir: &Path, gate: &Arc<Mutex<()>>) -> Running {
+        let disk = GatedDisk { real: RealDisk::new(dir), gate: Arc::clone(gate) };
+        let deadline = Instant::now() + SOON;
+        let opened = loop {
+            match Manager::open_on(settings(dir, &self.plain), Arc::new(disk.clone())) {
+                // A test beside this one may be starting a process, which has a copy of every lock until its exec.
+                Err(OpenError::InUse { .. }) if Instant::now() < deadline => std::thread::yield_now(),
+                opened => break opened.unwrap(),
+            }
+        };
+        assert_eq!((&opened.1.damage, opened.1.torn_bytes), (&vec![], 0), "{:?}", opened.1);
+        self.wait(support::serve_in(dir, opened, None))
+    }
+
+    fn start(&mut self) {
+        let running = self.open(self.dir.path(), &self.gate);
+        self.sessions = (0..SESSIONS).map(|_| Session::begin(&running)).collect();
+        self.running = Some(running);
+    }
+
+    fn stop(&mut self) {
+        let running = self.running.take().unwrap();
+        self.wait(running.stop());
+        self.sessions.drain(..).for_each(Session::kill);
+    }
+
+    fn manager(&self) -> &Manager {
+        &self.running.as_ref().unwrap().manager
+    }
+
+    /// The files as they are at this moment, which is what a killed process leaves behind.
+    fn copy(&self) -> TempDir {
+        let _nobody_writes = self.gate.lock().unwrap();
+        support::copy(self.dir.path())
+    }
+
+    /// Stops and starts again; after a crash from the files as they were when it came.
+    pub fn restart(&mut self, is_crash: bool) {
+        let copy = is_crash.then(|| self.copy());
+        self.stop();
+        if let Some(copy) = copy {
+            (self.dir, self.gate) = (copy, Arc::default());
+        }
+        self.plain.0.iter_mut().for_each(PlainQueue::restart);
+        self.start();
+        self.check_letters();
+        self.check_contents();
+    }
+
+    /// A session ends: with a good-bye, or as a killed process does. Another takes its place.
+    pub fn end_session(&mut self, number: usize, is_polite: bool) {
+        let next = Session::begin(self.running.as_ref().unwrap());
+        let session = std::mem::replace(self.session(number), next);
+        if is_polite {
+            self.wait(session.client.close());
+        }
+        session.kill();
+        for queue in &mut self.plain.0 {
+            let held = queue.held(number);
+            if is_polite { queue.release(held) } else { queue.fail(held) }
+        }
+        let deadline = Instant::now() + SOON;
+        while !self.is_leased_as_expected() {
+            assert!(Instant::now() < deadline, "the leases of a session that has ended are still held");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        self.pass_barrier();
+        self.check_letters();
+    }
+
+    fn is_leased_as_expected(&self) -> bool {
+        let stats = self.manager().stats();
+        QUEUES.iter().zip(&self.plain.0).all(|((_, name), queue)| stats.queues[*name].leased == queue.counts().1)
+    }
+
+    /// Nobody waits for what the manager writes of its own accord. It is written when this is.
+    fn pass_barrier(&mut self) {
+        let id = format!("barrier {}", self.barriers);
+        self.barriers += 1;
+        let client = self.session(0).client.clone();
+        assert_eq!(self.wait(client.put(OTHERS, vec![item(&id, "")])), Ok(vec![PutOutcome::Accepted]));
+        self.plain.queue(OTHERS).add(id, Vec::new());
+    }
+
+    /// The counts agree.
+    pub fn check_counts(&self) {
+        let stats = self.manager().stats();
+        for ((_, name), queue) in QUEUES.iter().zip(&self.plain.0) {
+            let QueueStats { ready, leased, bytes, accepted, settled, .. } = stats.queues[*name];
+            let expected = (queue.counts(), queue.accepted, queue.settled);
+            assert_eq!(((ready, leased, bytes), accepted, settled), expected, "{name}");
+        }
+        assert_eq!((stats.dead_letters, stats.damaged), (self.plain.dead_letters().len() as u64, 0));
+    }
+
+    /// The dead letters agree, however they are asked for.
+    pub fn check_letters(&mut self) {
+        let client = self.session(0).client.clone();
+        let mut letters: Vec<DeadLetter> = Vec::new();
+        for page in [1, 3].into_iter().chain(std::iter::repeat(100)) {
+            let after = letters.last().map(|letter| (letter.queue, letter.seq));
+            let next = self.wait(client.dead_letters(after, page)).unwrap();
+            assert!(next.len() <= page as usize);
+            if next.is_empty() {
+                break;
+            }
+            letters.extend(next);
+        }
+        self.compare_letters(&letters);
+    }
+
+    fn compare_letters(&self, letters: &[DeadLetter]) {
+        let places: Vec<_> = letters.iter().map(|letter| (letter.queue.0, letter.seq)).collect();
+        assert_eq!(places, self.plain.dead_letters());
+        for letter in letters {
+            let item = &self.plain.0[usize::from(letter.queue.0)].items[&letter.seq];
+            let told = (&letter.id, &letter.payload[..], letter.attempts, &letter.reason);
+            assert_eq!(told, (&item.id, &item.payload[..], item.attempts, &item.reason));
+        }
+    }
+
+    /// Everything is there exactly once, and nothing else: seen by taking it all out of a copy.
+    pub fn check_contents(&mut self) {
+        let copy = self.copy();
+        let running = self.open(copy.path(), &Arc::default());
+        let client = self.wait(running.client("inspector"));
+        for (queue, name) in [QUEUES[2], QUEUES[1], QUEUES[0]] {
+            let mut found = Vec::new();
+            while let Leased::Items { deliveries, .. } = self.wait(client.lease(queue, want(7))).unwrap() {
+                self.wait(client.settle(queue, leases(&deliveries), None)).unwrap();
+                found.extend(deliveries.into_iter().map(|it| (it.lease.seq, it.id, it.payload.to_vec(), it.attempt)));
+            }
+            found.sort();
+            let live = self.plain.queue(queue).items.iter().filter(|(_, item)| item.state != State::Dead);
+            let told = live.map(|(seq, item)| (*seq, item.id.clone(), item.payload.clone(), item.attempts + 1));
+            assert_eq!(found, told.collect::<Vec<_>>(), "{name}");
+        }
+        self.wait(running.stop());
+        let running = self.open(copy.path(), &Arc::default());
+        let client = self.wait(running.client("inspector"));
+        self.compare_letters(&self.wait(client.dead_letters(None, 1000)).unwrap());
+        assert_eq!(QUEUES.map(|(_, name)| running.counts(name)), [(); 3].map(|()| QueueStats::default()));
+        self.wait(running.stop());
+    }
+
+    pub fn end(mut self) {
+        self.check_contents();
+        self.stop();
+    }
+}
