@@ -9,8 +9,6 @@ use queue::{Disk, SegmentFile};
 
 /// Set in the first byte of an input: checksums are put right, so that what they protect is looked at.
 const SEALED: u8 = 1;
-/// And frames are numbered in order.
-const IN_ORDER: u8 = 2;
 
 /// Files by name.
 #[derive(Clone, Default)]
@@ -30,53 +28,52 @@ impl MemoryDisk {
         with(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn file(&self, name: &str) -> Arc<MemoryFile> {
-        self.files(|files| Arc::clone(files.entry(name.to_owned()).or_default()))
-    }
-
     /// The directory that an input describes. After the byte of flags come parts: kind, number, length (16 bits), bytes.
     /// They are a segment; an ids file; bytes to change in a segment (offset of 16 bits, byte to exclusive-or); where to
-    /// cut a segment.
+    /// cut a segment. Changes and cuts come last.
     pub fn from_input(input: &[u8]) -> MemoryDisk {
-        let disk = MemoryDisk::default();
-        let Some((flags, mut rest)) = input.split_first() else { return disk };
+        let Some((flags, mut rest)) = input.split_first() else { return MemoryDisk::default() };
+        let (mut segments, mut ids, mut damages) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
         while let Some(([kind, number, low, high], after)) = rest.split_first_chunk() {
             let len = usize::from(u16::from_le_bytes([*low, *high])).min(after.len());
             let (part, after) = after.split_at(len);
             rest = after;
             let number = u32::from(*number);
-            let file = disk.file(&format!("{number:010}.{}", if kind % 4 == 1 { "ids" } else { "log" }));
-            file.bytes(|bytes| match kind % 4 {
-                0 => {
-                    *bytes = part.to_vec();
-                    if flags & SEALED != 0 {
-                        seal_segment(bytes, number, flags & IN_ORDER != 0);
-                    }
-                }
-                1 => {
-                    *bytes = part.to_vec();
-                    if flags & SEALED != 0 {
-                        seal_ids(bytes, number);
-                    }
-                }
-                2 => part.chunks_exact(3).for_each(|change| {
-                    if let Some(byte) = bytes.get_mut(usize::from(u16::from_le_bytes([change[0], change[1]]))) {
-                        *byte ^= change[2];
-                    }
-                }),
-                _ => {
-                    if let Some(at) = part.first_chunk() {
-                        bytes.truncate(usize::from(u16::from_le_bytes(*at)));
-                    }
-                }
-            });
+            match kind % 4 {
+                0 => drop(segments.insert(number, part.to_vec())),
+                1 => drop(ids.insert(number, part.to_vec())),
+                kind => damages.push((kind, number, part)),
+            }
         }
-        // No segment goes before a younger one, so the youngest ids have their segment.
-        disk.files(|files| {
-            let youngest = files.keys().filter(|name| name.ends_with(".log")).max().cloned();
-            files.retain(|name, _| name.ends_with(".log") || youngest.as_ref().is_some_and(|youngest| name < youngest));
-        });
-        disk
+        if flags & SEALED != 0 {
+            let mut next = 1;
+            segments.iter_mut().for_each(|(number, file)| seal_segment(file, *number, &mut next));
+            ids.iter_mut().for_each(|(number, file)| seal_ids(file, *number));
+        }
+        for (kind, number, part) in damages {
+            if let Some(file) = segments.get_mut(&number) {
+                damage(kind, part, file);
+            }
+        }
+        let segments = segments.into_iter().map(|(number, file)| (format!("{number:010}.log"), file));
+        let ids = ids.into_iter().map(|(number, file)| (format!("{number:010}.ids"), file));
+        let files = segments.chain(ids).map(|(name, file)| (name, Arc::new(MemoryFile(Mutex::new(file)))));
+        MemoryDisk(Arc::new(Mutex::new(files.collect())))
+    }
+}
+
+fn damage(kind: u8, part: &[u8], file: &mut Vec<u8>) {
+    match kind {
+        2 => part.chunks_exact(3).for_each(|change| {
+            if let Some(byte) = file.get_mut(usize::from(u16::from_le_bytes([change[0], change[1]]))) {
+                *byte ^= change[2];
+            }
+        }),
+        _ => {
+            if let Some(at) = part.first_chunk() {
+                file.truncate(usize::from(u16::from_le_bytes(*at)));
+            }
+        }
     }
 }
 

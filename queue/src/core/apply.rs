@@ -67,10 +67,14 @@ impl Core {
             Record::Put(batch) => self.add_batch(batch, area, damaged, is_replay)?,
             Record::Settle { queue, ranges, outputs } => {
                 let q = self.position(*queue).ok_or(*queue)?;
-                for seq in ranges.iter().flat_map(|(first, count)| *first..first.saturating_add(u64::from(*count))) {
-                    if let Some(entry) = self.queues[q].remove(seq) {
-                        self.unlive(&entry.place, &entry.shape, None);
-                        self.queues[q].settled += u64::from(!is_replay);
+                for (first, count) in ranges {
+                    // By what is there, not by what is said: a range that is nonsense ends at once.
+                    let range = *first..first.saturating_add(u64::from(*count));
+                    while let Some((&seq, _)) = self.queues[q].items.range(range.clone()).next() {
+                        if let Some(entry) = self.queues[q].remove(seq) {
+                            self.unlive(&entry.place, &entry.shape, None);
+                            self.queues[q].settled += u64::from(!is_replay);
+                        }
                     }
                 }
                 if let Some(outputs) = outputs {
@@ -138,7 +142,10 @@ impl Core {
         let (mut place, mut live_items, mut live_bytes) = (area, 0, 0);
         for (index, shape) in batch.shapes.iter().enumerate() {
             let seq = batch.first_seq + index as u64;
-            if damaged.get(index) != Some(&true) {
+            // A number is given once, and rising.
+            let may_be_taken = is_replay && seq < queue.next_seq;
+            let is_taken = may_be_taken && (queue.items.contains_key(&seq) || queue.dead.contains_key(&seq));
+            if damaged.get(index) != Some(&true) && !is_taken {
                 let holder = Holder::Ready;
                 queue.add(seq, Entry { place, shape: *shape, put_ms: batch.put_ms, attempts: 0, holder });
                 live_items += 1;
@@ -160,7 +167,8 @@ impl Core {
         Ok(())
     }
 
-    /// A copy is as good as its original; a damaged copy is worse.
+    /// A copy is as good as its original, and better where a command in between could not be read: it says what became of
+    /// it. A damaged copy is worse.
     fn move_record(&mut self, moved: &Moved, place: Place, is_damaged: bool) -> Result<(), u8> {
         let q = self.position(moved.queue).ok_or(moved.queue)?;
         let queue = &mut self.queues[q];
@@ -168,24 +176,22 @@ impl Core {
         if is_damaged {
             return Ok(());
         }
-        let known = match (queue.items.get_mut(&moved.seq), queue.dead.get_mut(&moved.seq)) {
-            (Some(entry), _) => Some(std::mem::replace(&mut entry.place, place)),
-            (None, Some(dead)) => Some(std::mem::replace(&mut dead.entry.place, place)),
-            (None, None) => None,
+        let old = match queue.remove(moved.seq) {
+            Some(entry) => Some((entry, None)),
+            None => queue.dead.remove(&moved.seq).map(|dead| (dead.entry, Some(dead.reason))),
         };
+        let holder = old.as_ref().map_or(Holder::Ready, |(entry, _)| entry.holder);
+        let Moved { seq, put_ms, attempts, shape, .. } = *moved;
+        let entry = Entry { place, shape, put_ms, attempts, holder };
         let reason = moved.dead.as_ref().map(|(reason, _)| reason.as_str());
-        match known {
-            Some(old) => self.unlive(&old, &moved.shape, reason),
-            None => {
-                let Moved { seq, put_ms, attempts, shape, .. } = *moved;
-                let entry = Entry { place, shape, put_ms, attempts, holder: Holder::Ready };
-                match &moved.dead {
-                    Some((reason, died_at_ms)) => {
-                        queue.dead.insert(seq, Dead { entry, reason: reason.clone(), died_at_ms: *died_at_ms });
-                    }
-                    None => queue.add(seq, entry),
-                }
+        match &moved.dead {
+            Some((reason, died_at_ms)) => {
+                queue.dead.insert(seq, Dead { entry, reason: reason.clone(), died_at_ms: *died_at_ms });
             }
+            None => queue.add(seq, entry),
+        }
+        if let Some((old, reason)) = old {
+            self.unlive(&old.place, &old.shape, reason.as_deref());
         }
         if let Some(segment) = self.segments.get_mut(&place.segment) {
             segment.live_items += 1;

@@ -35,6 +35,9 @@ pub struct Kept {
     pub record: Option<Vec<u8>>,
 }
 
+/// Numbers left out between two frames at most.
+const GAP_MAX: u64 = 4;
+
 /// Everything that a manager has, in order.
 pub fn kept(manager: &Manager) -> io::Result<Vec<Kept>> {
     let core = manager.shared.core();
@@ -89,18 +92,20 @@ pub fn drain(manager: &Manager, queue: QueueId) -> usize {
 }
 
 /// Puts the checksums of a segment right, so that what is in it is looked at: those of the preamble, of every frame that
-/// lies in the file as it says, and of its records; and makes the copy that a frame ends with. With `in_order` frames are
-/// numbered from 1, too.
-pub fn seal_segment(file: &mut [u8], number: u32, in_order: bool) {
+/// lies in the file as it says, and of its records; and makes the copy that a frame ends with. Frames are numbered from
+/// `next`, as they always are; some numbers may be left out.
+pub fn seal_segment(file: &mut [u8], number: u32, next: &mut u64) {
     let Some((preamble, _)) = file.split_first_chunk_mut::<PREAMBLE>() else { return };
     let (first, second) = preamble.split_at_mut(PREAMBLE / 2);
     first[..8].copy_from_slice(&Preamble::encode(number, 0)[..8]);
     first[12..16].copy_from_slice(&number.to_le_bytes());
+    // Another seed than it was: or else whatever is left of true frames would be true, out of its order.
+    first[16..20].iter_mut().for_each(|byte| *byte ^= 0x5a);
     let sum = crc(0, &first[..20]);
     first[20..].copy_from_slice(&sum.to_le_bytes());
     second.copy_from_slice(first);
     let (has_copies, seed) = (field(first, 8) == VERSION, field(first, 16));
-    let (mut at, mut next) = (PREAMBLE, 1);
+    let mut at = PREAMBLE;
     while let Some(frame) = file.get_mut(at..).filter(|frame| frame.len() >= HEADER) {
         let (head, body) = frame.split_at_mut(HEADER);
         let mut header = Header {
@@ -111,10 +116,10 @@ pub fn seal_segment(file: &mut [u8], number: u32, in_order: bool) {
             number: u64::from(field(head, 16)) | u64::from(field(head, 20)) << 32,
             meta_crc: 0,
         };
-        if in_order {
-            header.number = next;
+        if !(*next..*next + GAP_MAX).contains(&header.number) {
+            header.number = *next;
         }
-        next += 1;
+        *next = header.number + 1;
         let (meta, rest) = body.split_at_mut(header.meta_len as usize);
         let copy_len = if has_copies { header.head_len() as usize } else { 0 };
         header.area_len = header.area_len.min(rest.len().saturating_sub(copy_len) as u32);

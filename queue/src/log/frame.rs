@@ -16,6 +16,11 @@ pub(crate) const GROUP_MAX: u64 = 1 << 24;
 /// The kind of a frame that was taken back.
 pub(crate) const VOID: u8 = 9;
 
+/// Frames and items have lower numbers than this, or else their fields are damaged: no log gets there.
+const NUMBER_MAX: u64 = 1 << 62;
+/// The same for starts and for attempts.
+const COUNT_MAX: u32 = 1 << 31;
+
 /// Which of a frame's two headers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Side {
@@ -136,7 +141,7 @@ impl Header {
         let kind_and_index = input.u32()?;
         let (kind, index) = (kind_and_index as u8, kind_and_index >> 8);
         let (meta_len, area_len, number, meta_crc) = (input.u32()?, input.u32()?, input.u64()?, input.u32()?);
-        let is_sound = input.u32()? == crc(seed, &bytes[..HEADER - 4]);
+        let is_sound = input.u32()? == crc(seed, &bytes[..HEADER - 4]) && number < NUMBER_MAX;
         is_sound.then_some(Header { kind, index, meta_len, area_len, number, meta_crc })
     }
 
@@ -219,7 +224,7 @@ impl Batch {
         let (queue, first_seq, put_ms) = (input.u8()?, input.u64()?, input.u64()?);
         let count = input.count(Shape::ENCODED)?;
         let shapes = (0..count).map(|_| Shape::decode(input)).collect::<Option<_>>()?;
-        Some(Batch { queue, first_seq, put_ms, shapes })
+        (first_seq < NUMBER_MAX).then_some(Batch { queue, first_seq, put_ms, shapes })
     }
 }
 
@@ -261,7 +266,8 @@ impl Moved {
                 Some((decode_text(input)?, died_at_ms))
             }
         };
-        Some(Moved { queue, seq, put_ms, attempts, shape, dead })
+        let is_plausible = seq < NUMBER_MAX && attempts < COUNT_MAX;
+        is_plausible.then_some(Moved { queue, seq, put_ms, attempts, shape, dead })
     }
 }
 
@@ -285,7 +291,8 @@ fn encode_pairs(pairs: &[(u64, u32)], out: &mut Vec<u8>) {
 
 fn decode_pairs(input: &mut Input<'_>) -> Option<Vec<(u64, u32)>> {
     let count = input.count(12)?;
-    (0..count).map(|_| Some((input.u64()?, input.u32()?))).collect()
+    let mut pair = || input.u64().zip(input.u32()).filter(|(seq, value)| *seq < NUMBER_MAX && *value < COUNT_MAX);
+    (0..count).map(|_| pair()).collect()
 }
 
 impl Record {
@@ -352,9 +359,10 @@ impl Record {
         let input = &mut input;
         let record = match kind {
             1 => {
-                let epoch = input.u32()?;
+                let epoch = input.u32().filter(|epoch| *epoch < COUNT_MAX)?;
                 let count = input.count(9)?;
-                let next_seqs = (0..count).map(|_| Some((input.u8()?, input.u64()?))).collect::<Option<_>>()?;
+                let mut next_seq = || input.u8().zip(input.u64()).filter(|(_, seq)| *seq < NUMBER_MAX);
+                let next_seqs = (0..count).map(|_| next_seq()).collect::<Option<_>>()?;
                 Record::Head { epoch, next_seqs }
             }
             2 => Record::Put(Batch::decode(input)?),

@@ -97,7 +97,9 @@ pub(crate) fn read(disk: &Arc<dyn Disk>, core: &mut Core, segment_bytes: u64) ->
     core.finish_replay();
     (recovery.ready, recovery.dead_letters) = core.totals();
     let last = segments.last().max(ids.last());
-    let next_number = last.map_or(1, |last| last + u32::from(!is_last_removed));
+    // The number of a segment that was removed is free again, unless there are younger ids, or it would get theirs.
+    let is_free = is_last_removed && segments.last() >= ids.last();
+    let next_number = last.map_or(1, |last| last + u32::from(!is_free));
     Ok(Read { recovery, repairs, active, next_number, frame_number: next_frame.unwrap_or(1), ids_files })
 }
 
@@ -146,18 +148,25 @@ impl Reader<'_> {
                 self.damage(expected, 0, 0, format!("{} segments are missing", number - expected));
             }
             previous = Some(number);
+            let damaged_before = self.recovery.damage.len();
             let mut own_ids = Vec::new();
             let hash_into = known.is_none().then_some(&mut own_ids);
             let end = self.read_segment(number, Some(number) == last, hash_into)?;
             if Some(number) == last {
+                // Beside bytes that can't be told apart nothing is written: what they look like must not change with what
+                // follows them. And what is put from here on is younger than all ids that are known.
+                let is_clean = self.recovery.damage.len() == damaged_before && ids.last() <= Some(&number);
                 active = end
-                    .filter(|active| active.bytes < segment_bytes)
+                    .filter(|active| active.bytes < segment_bytes && is_clean)
                     .map(|active| Active { ids: own_ids.len(), ..active });
             }
             if known.is_none() && active.is_none() {
                 ids_files.insert(number, own_ids.len());
                 self.repairs.push(Repair::WriteIds(number, own_ids));
             }
+        }
+        if let Some(missing) = ids.last().map(|ids| ids.saturating_sub(last.unwrap_or(*ids))).filter(|count| *count > 0) {
+            self.damage(last.unwrap_or(0) + 1, 0, 0, format!("{missing} segments are missing"));
         }
         Ok((ids_files, active))
     }
