@@ -3,10 +3,12 @@
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::time::Instant;
 
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
 use crate::address::Address;
+use crate::manager::{AFTERLIFE, AFTERLIFE_STEP};
 
 /// Bytes of the path of a Unix socket, by the system.
 const SOCKET_PATH_MAX: usize = 107;
@@ -33,10 +35,19 @@ pub(crate) enum Accepted {
 impl Listener {
     /// Binds an address. A socket file that nobody answers on is replaced; port 0 takes a free port.
     pub async fn bind(address: &Address) -> io::Result<Listener> {
-        let bound = match address {
-            Address::Tcp(host_port) => bind_tcp(host_port).await,
-            Address::Unix(path) => {
-                bind_unix(path).await.map(|socket| Listener { address: Address::Unix(path.to_owned()), socket })
+        let deadline = Instant::now() + AFTERLIFE;
+        let bound = loop {
+            let bound = match address {
+                Address::Tcp(host_port) => bind_tcp(host_port).await,
+                Address::Unix(path) => {
+                    bind_unix(path).await.map(|socket| Listener { address: Address::Unix(path.to_owned()), socket })
+                }
+            };
+            match bound {
+                Err(error) if error.kind() == io::ErrorKind::AddrInUse && Instant::now() < deadline => {
+                    tokio::time::sleep(AFTERLIFE_STEP).await;
+                }
+                bound => break bound,
             }
         };
         bound.map_err(|error| io::Error::new(error.kind(), format!("can't listen on {address}: {error}")))
