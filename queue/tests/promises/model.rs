@@ -15,7 +15,7 @@ use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, Test
 use queue::*;
 
 use crate::support::want;
-use plain::{ITEM_BYTES_MAX, MAX_DELIVERIES, State};
+use plain::{ITEM_BYTES_MAX, State};
 use steps::{Step, step};
 use world::{OTHERS, QUEUES, World};
 
@@ -74,7 +74,7 @@ fn take(world: &mut World, step: Step, number: usize) {
             let (client, chosen) = (session.client.clone(), some_of(&session.held[queue], choice));
             session.held[queue].retain(|held| !chosen.contains(held));
             assert_eq!(world.wait(client.release(QUEUES[queue].0, leases(&chosen))), Ok(()));
-            world.plain.0[queue].release(seqs(&chosen));
+            world.plain.queues[queue].release(seqs(&chosen));
         }
         Step::Bury { session, queue } => {
             let session = world.session(session);
@@ -83,7 +83,7 @@ fn take(world: &mut World, step: Step, number: usize) {
                 session.past = Some((QUEUES[queue].0, chosen.lease));
                 let reason = format!("buried in step {number}");
                 assert_eq!(world.wait(client.bury(QUEUES[queue].0, chosen.lease, reason.clone())), Ok(()));
-                world.plain.0[queue].bury(chosen.lease.seq, &reason);
+                world.plain.queues[queue].bury(chosen.lease.seq, &reason);
                 world.check_letters();
             }
         }
@@ -123,7 +123,7 @@ fn settle(world: &mut World, session: usize, queue: usize, choice: u8, outputs: 
         items: payloads.into_iter().map(|payload| Item { id: id.clone(), payload: payload.into() }).collect(),
     });
     assert_eq!(world.wait(client.settle(QUEUES[queue].0, leases(&chosen), sent)), Ok(()));
-    chosen.iter().for_each(|chosen| world.plain.0[queue].settle(chosen.lease.seq));
+    chosen.iter().for_each(|chosen| world.plain.queues[queue].settle(chosen.lease.seq));
     for payload in items.unwrap_or_default() {
         world.plain.queue(to).add(id.clone(), payload);
     }
@@ -161,6 +161,7 @@ fn lease(world: &mut World, number: usize, queue: QueueId, want: Want) {
     // An answer to this comes when the manager knows that the one before was sent.
     world.wait(client.stats()).unwrap();
     let is_fed_full = queue == POSTS && world.plain.queue(RESULTS).is_over();
+    let max_deliveries = world.plain.max_deliveries;
     let plain = world.plain.queue(queue);
     let held = plain.held(number % 3);
     let holds_suspects = held.iter().any(|seq| plain.items[seq].is_suspect());
@@ -188,7 +189,7 @@ fn lease(world: &mut World, number: usize, queue: QueueId, want: Want) {
     if are_suspects {
         assert!(held.is_empty(), "suspects for one that holds something");
         assert!(given.iter().all(|seq| suspects.contains(seq) || resting.contains(seq)), "{given:?} are no suspects");
-        let is_last_try = deliveries.iter().any(|delivery| delivery.attempt == MAX_DELIVERIES);
+        let is_last_try = deliveries.iter().any(|delivery| delivery.attempt == max_deliveries);
         assert!(!is_last_try || deliveries.len() == 1, "others with one that has its last try");
     } else {
         assert!(suspects.is_empty() || !held.is_empty(), "suspects wait, and come first");
@@ -206,8 +207,8 @@ fn lease(world: &mut World, number: usize, queue: QueueId, want: Want) {
     world.session(number).held[usize::from(queue.0)].extend(deliveries);
 }
 
-fn run(steps: Vec<Step>) {
-    let mut world = World::begin();
+fn run(max_deliveries: u32, steps: Vec<Step>) {
+    let mut world = World::begin(max_deliveries);
     for (number, step) in steps.into_iter().enumerate() {
         take(&mut world, step, number);
     }
@@ -224,9 +225,9 @@ fn every_sequence_of_steps_agrees_with_the_model() {
     let config = Config { cases, failure_persistence: None, max_shrink_time: 120_000, ..Config::default() };
     println!("{cases} sequences, QUEUE_MODEL_SEED={seed}");
     let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes));
-    let outcome = runner.run(&vec(step(), 1..STEPS), |steps| {
+    let outcome = runner.run(&(2..4_u32, vec(step(), 1..STEPS)), |(max_deliveries, steps)| {
         // The panic has said what is wrong.
-        let ran = std::panic::catch_unwind(|| run(steps));
+        let ran = std::panic::catch_unwind(|| run(max_deliveries, steps));
         ran.map_err(|panic| {
             let message = panic.downcast_ref::<String>().cloned();
             TestCaseError::fail(message.or(panic.downcast_ref::<&str>().map(ToString::to_string)).unwrap_or_default())
@@ -234,8 +235,8 @@ fn every_sequence_of_steps_agrees_with_the_model() {
     });
     match outcome {
         Ok(()) => {}
-        Err(TestError::Fail(reason, steps)) => {
-            panic!("QUEUE_MODEL_SEED={seed} fails, and so do these steps: {steps:#?}\n{reason}")
+        Err(TestError::Fail(reason, (max_deliveries, steps))) => {
+            panic!("QUEUE_MODEL_SEED={seed} fails; so do, with {max_deliveries} deliveries, {steps:#?}\n{reason}")
         }
         Err(TestError::Abort(reason)) => panic!("{reason}"),
     }
@@ -244,5 +245,5 @@ fn every_sequence_of_steps_agrees_with_the_model() {
 #[test]
 fn an_item_that_is_too_large_leaves_no_trace() {
     let steps = [Step::Reopen, Step::PutTooLarge, Step::Crash];
-    run(steps.to_vec());
+    run(3, steps.to_vec());
 }
