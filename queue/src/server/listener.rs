@@ -55,13 +55,22 @@ impl Listener {
 
     /// Whether [`Listener::bind`] would be given this address now. Makes nothing.
     pub fn probe(address: &Address) -> io::Result<()> {
-        let probed = match address {
+        let probe = || match address {
             Address::Tcp(host_port) => std::net::TcpListener::bind(host_port).map(drop).map_err(in_use),
             Address::Unix(path) => {
                 check_length(path).and_then(|()| match std::os::unix::net::UnixStream::connect(path) {
                     Ok(_) => Err(answered()),
                     Err(_) => Ok(()),
                 })
+            }
+        };
+        let deadline = Instant::now() + AFTERLIFE;
+        let probed = loop {
+            match probe() {
+                Err(error) if error.kind() == io::ErrorKind::AddrInUse && Instant::now() < deadline => {
+                    std::thread::sleep(AFTERLIFE_STEP);
+                }
+                probed => break probed,
             }
         };
         probed.map_err(|error| io::Error::new(error.kind(), format!("can't listen on {address}: {error}")))

@@ -59,19 +59,26 @@ async fn what_a_killed_manager_leaves_taken_for_a_moment_is_waited_for() {
     let dir = dir();
     drop(open(settings(dir.path())));
     let socket = dir.path().join("queue.sock");
-    // As a child has them that was being started when its parent was killed.
+    let address = Address::Unix(socket.clone());
+    // As a child has it that was being started when its parent was killed.
+    let held = |fd: std::os::fd::OwnedFd| {
+        std::thread::spawn(move || {
+            std::thread::sleep(std::time::Duration::from_millis(200));
+            drop(fd);
+        })
+    };
+    let listener = || {
+        let _ = std::fs::remove_file(&socket);
+        std::os::unix::net::UnixListener::bind(&socket).unwrap()
+    };
     let lock = std::fs::File::open(dir.path().join("lock")).unwrap();
     lock.lock().unwrap();
-    let listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
-    let child = std::thread::spawn(move || {
-        std::thread::sleep(std::time::Duration::from_millis(200));
-        drop(lock);
-        std::thread::sleep(std::time::Duration::from_millis(200));
-        drop(listener);
-    });
-    let (_manager, _) = Manager::open(settings(dir.path())).unwrap();
-    Listener::bind(&Address::Unix(socket)).await.unwrap();
-    child.join().unwrap();
+    held(lock.into());
+    Manager::open(settings(dir.path())).unwrap();
+    held(listener().into());
+    Listener::probe(&address).unwrap();
+    held(listener().into());
+    Listener::bind(&address).await.unwrap();
 }
 
 /// What a log holds: ids of posts, of results, and of dead letters with how often they failed.
