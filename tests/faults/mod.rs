@@ -21,12 +21,13 @@
 //! | 16 | SIGTERM at full load | `shutdown`, `stops` |
 //! | 17 | the supervisor is killed | `shutdown`, `stops`, `processes` |
 //! | 18 | two queue managers on one directory; a child in a crash loop | `shutdown`, `children` |
-//! | 19 | the clock jumps; a limit of descriptors or memory is reached | |
+//! | 19 | the clock jumps; a limit of descriptors or memory is reached | `limits` |
 //! | 20 | upgrade and downgrade with data on disk | `upgrade` |
 
 mod children;
 mod clients;
 mod disk;
+mod limits;
 mod log;
 mod network;
 mod proxy;
