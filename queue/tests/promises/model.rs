@@ -57,9 +57,12 @@ fn take(world: &mut World, step: Step, number: usize) {
         // Everything at once: so old segments are done with, or only something stuck is left in them.
         Step::Work { session, queue } => {
             lease(world, session, QUEUES[queue].0, want(100));
-            settle(world, session, queue, 0, None);
+            settle(world, (session, queue), 0, None);
         }
-        Step::Settle { session, queue, choice, outputs } => settle(world, session, queue, choice, outputs),
+        Step::Settle { session, queue, choice, outputs } => {
+            let holder = world.holder(session, queue);
+            settle(world, holder, choice, outputs);
+        }
         Step::SettlePast { session } => {
             let session = world.session(session);
             let (client, past) = (session.client.clone(), session.past);
@@ -69,14 +72,16 @@ fn take(world: &mut World, step: Step, number: usize) {
                 assert_eq!(settled, Err(QueueError::LeaseLost));
             }
         }
-        Step::Release { session: number, queue, choice } => {
-            let session = world.session(number);
+        Step::Release { session, queue, choice } => {
+            let (session, queue) = world.holder(session, queue);
+            let session = world.session(session);
             let (client, chosen) = (session.client.clone(), some_of(&session.held[queue], choice));
             session.held[queue].retain(|held| !chosen.contains(held));
             assert_eq!(world.wait(client.release(QUEUES[queue].0, leases(&chosen))), Ok(()));
             world.plain.queues[queue].release(seqs(&chosen));
         }
         Step::Bury { session, queue } => {
+            let (session, queue) = world.holder(session, queue);
             let session = world.session(session);
             let client = session.client.clone();
             if let Some(chosen) = session.held[queue].pop() {
@@ -87,8 +92,14 @@ fn take(world: &mut World, step: Step, number: usize) {
                 world.check_letters();
             }
         }
-        Step::Lose { session } => world.end_session(session, false),
-        Step::Close { session } => world.end_session(session, true),
+        Step::Lose { session } => {
+            let (session, _) = world.holder(session, 0);
+            world.end_session(session, false);
+        }
+        Step::Close { session } => {
+            let (session, _) = world.holder(session, 0);
+            world.end_session(session, true);
+        }
         Step::RetryDead { choice } => raise(world, choice, true),
         Step::DropDead { choice } => raise(world, choice, false),
         Step::Reopen => world.restart(false),
@@ -108,7 +119,7 @@ fn put(world: &mut World, queue: QueueId, items: Vec<(String, Vec<u8>)>) {
     assert_eq!(told, world.plain.queue(queue).put(&items));
 }
 
-fn settle(world: &mut World, session: usize, queue: usize, choice: u8, outputs: Option<Vec<u16>>) {
+fn settle(world: &mut World, (session, queue): (usize, usize), choice: u8, outputs: Option<Vec<u16>>) {
     let session = world.session(session);
     let (client, chosen) = (session.client.clone(), some_of(&session.held[queue], choice));
     session.held[queue].retain(|held| !chosen.contains(held));

@@ -96,6 +96,13 @@ impl World {
         &mut self.sessions[number % SESSIONS]
     }
 
+    /// This session and queue, or the next where something is held, if there is any.
+    pub fn holder(&self, session: usize, queue: usize) -> (usize, usize) {
+        let all = (0..SESSIONS * 3).map(|at| ((session + at / 3) % SESSIONS, (queue + at) % 3));
+        let holds = |(session, queue): &(usize, usize)| !self.sessions[*session].held[*queue].is_empty();
+        all.clone().find(holds).unwrap_or((session, queue))
+    }
+
     pub fn wait<T>(&self, future: impl Future<Output = T>) -> T {
         self.runtime.block_on(future)
     }
