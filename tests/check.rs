@@ -187,6 +187,14 @@ fn a_torn_tail_is_a_warning_and_damage_a_problem_with_its_place() {
     assert!(message(&found, "warning", "log_torn_tail").contains("22 bytes"));
     assert!(before == files(dir.path()), "a look changed something");
 
+    // The last byte of a segment is in the second copy of a command's fields.
+    let mut damaged = whole.clone();
+    *damaged.last_mut().expect("a byte") ^= 1;
+    std::fs::write(&segment, &damaged).expect("write");
+    let found = check(dir.path(), &[]);
+    assert_eq!((found.0, codes(&found, "warning")), (Some(0), vec!["log_mendable"]), "{found:?}");
+    assert!(std::fs::read(&segment).expect("read") == damaged, "a look changed something");
+
     let mut damaged = whole.clone();
     let at = damaged.len() / 2;
     damaged[at..at + 64].fill(0xa5);

@@ -75,8 +75,16 @@ impl Running {
 
     /// The same, with additional environment.
     pub fn start_in(environment: &[(String, String)], args: &[String], log: &Path) -> Running {
+        Running::start_limited("", environment, args, log)
+    }
+
+    /// The same, with less than the usual of something: `ulimit -n 100`.
+    pub fn start_limited(limits: &str, environment: &[(String, String)], args: &[String], log: &Path) -> Running {
         let log = std::fs::OpenOptions::new().create(true).append(true).open(log).expect("log file");
-        let mut command = Command::new(COPYDESK);
+        let mut command = Command::new(if limits.is_empty() { COPYDESK } else { "sh" });
+        if !limits.is_empty() {
+            command.args(["-c", &format!("{limits} && exec \"$0\" \"$@\""), COPYDESK]);
+        }
         command.args(args).envs(environment.iter().cloned());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         Running { child: command.spawn().expect("the binary starts") }
@@ -84,6 +92,13 @@ impl Running {
 
     pub fn pid(&self) -> i32 {
         i32::try_from(self.child.id()).expect("a pid")
+    }
+
+    /// The most memory that it had so far, in bytes.
+    pub fn peak_memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("the process is there");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a peak");
+        line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1024
     }
 
     pub fn signal(&self, signal: Signal) {
@@ -107,6 +122,19 @@ impl Drop for Running {
     }
 }
 
+/// What is unusual about how a pipeline is started.
+#[derive(Clone, Default)]
+pub struct Setup {
+    /// Additional environment, for both and for all that they start.
+    pub environment: Vec<(String, String)>,
+    /// Limits of the shell that becomes the backend.
+    pub backend_limits: &'static str,
+    /// Limits of the shell that becomes the frontend.
+    pub frontend_limits: &'static str,
+    /// Where the frontend looks for the queue, if not at the socket in the data directory.
+    pub queue: Option<String>,
+}
+
 /// A frontend and a backend on one data directory.
 pub struct Pipeline {
     pub dir: PathBuf,
@@ -114,7 +142,7 @@ pub struct Pipeline {
     pub frontend: Running,
     pub url: String,
     backend_args: Vec<String>,
-    environment: Vec<(String, String)>,
+    setup: Setup,
 }
 
 impl Pipeline {
@@ -125,19 +153,23 @@ impl Pipeline {
 
     /// The same, with additional environment for both and for all that they start.
     pub fn start_in(environment: &[(String, String)], dir: &Path, extra: &[&str]) -> Pipeline {
+        Pipeline::start_with(Setup { environment: environment.to_vec(), ..Setup::default() }, dir, extra)
+    }
+
+    /// The same, started in an unusual way.
+    pub fn start_with(setup: Setup, dir: &Path, extra: &[&str]) -> Pipeline {
         let data_dir = format!("--data-dir={}", dir.display());
-        let mut backend_args: Vec<String> =
-            ["backend", &data_dir, "--queue-listen=none"].iter().map(ToString::to_string).collect();
-        for (flag, value) in [("--workers", "2"), ("--savers", "2"), ("--flush-interval", "200ms")] {
+        let mut backend_args: Vec<String> = ["backend", &data_dir].iter().map(ToString::to_string).collect();
+        let usual = [("--queue-listen", "none"), ("--workers", "2"), ("--savers", "2"), ("--flush-interval", "200ms")];
+        for (flag, value) in usual {
             if !extra.iter().any(|arg| arg.starts_with(flag)) {
                 backend_args.push(format!("{flag}={value}"));
             }
         }
         backend_args.extend(extra.iter().map(ToString::to_string));
-        let backend = Running::start_in(environment, &backend_args, &dir.join("backend.log"));
-        let (frontend, url) = start_frontend(environment, dir);
-        let environment = environment.to_vec();
-        let mut pipeline = Pipeline { dir: dir.to_owned(), backend, frontend, url, backend_args, environment };
+        let backend = start_backend(&setup, &backend_args, dir);
+        let (frontend, url) = start_frontend(&setup, dir);
+        let mut pipeline = Pipeline { dir: dir.to_owned(), backend, frontend, url, backend_args, setup };
         pipeline.wait_ready();
         pipeline
     }
@@ -163,13 +195,13 @@ impl Pipeline {
     /// The same, for one that may not get ready.
     pub fn spawn_backend(&mut self) {
         assert!(self.backend.has_ended(), "the first backend still runs");
-        self.backend = Running::start_in(&self.environment, &self.backend_args, &self.dir.join("backend.log"));
+        self.backend = start_backend(&self.setup, &self.backend_args, &self.dir);
     }
 
     /// Starts another frontend after the first has ended. It has another address.
     pub fn restart_frontend(&mut self) {
         assert!(self.frontend.has_ended(), "the first frontend still runs");
-        (self.frontend, self.url) = start_frontend(&self.environment, &self.dir);
+        (self.frontend, self.url) = start_frontend(&self.setup, &self.dir);
     }
 
     /// Status and body; none if there was no answer at all.
@@ -221,16 +253,22 @@ impl Pipeline {
     }
 }
 
+fn start_backend(setup: &Setup, args: &[String], dir: &Path) -> Running {
+    Running::start_limited(setup.backend_limits, &setup.environment, args, &dir.join("backend.log"))
+}
+
 /// A frontend on a port of its own, and its address.
-fn start_frontend(environment: &[(String, String)], dir: &Path) -> (Running, String) {
+fn start_frontend(setup: &Setup, dir: &Path) -> (Running, String) {
     let address_file = dir.join("address");
     let _ = std::fs::remove_file(&address_file);
     let data_dir = format!("--data-dir={}", dir.display());
-    let queue = format!("--queue=unix:{}", dir.join("queue.sock").display());
+    let queue = setup.queue.clone().unwrap_or_else(|| format!("unix:{}", dir.join("queue.sock").display()));
+    let queue = format!("--queue={queue}");
     let address = format!("--address-file={}", address_file.display());
     let args = ["frontend", &data_dir, "--listen=127.0.0.1:0", &queue, &address];
     let args: Vec<String> = args.iter().map(ToString::to_string).collect();
-    let frontend = Running::start_in(environment, &args, &dir.join("frontend.log"));
+    let log = dir.join("frontend.log");
+    let frontend = Running::start_limited(setup.frontend_limits, &setup.environment, &args, &log);
     let bound = wait_for("the frontend's address", || std::fs::read_to_string(&address_file).ok());
     (frontend, format!("http://{}", bound.trim()))
 }

@@ -16,6 +16,7 @@ mod dead_letters;
 mod evaluate;
 mod extract;
 mod faults;
+mod overload;
 mod processes;
 mod refusals;
 mod stops;

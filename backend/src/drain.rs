@@ -14,6 +14,9 @@ use common::Phase;
 
 /// How long a child may take to finish the piece in hand once draining is cut short.
 pub const GRACE: Duration = Duration::from_secs(10);
+/// A signal so soon after the first is the same one: the kernel tells of a parent's death once for each of its threads
+/// that this process was handed to, while they die.
+pub const SAME_WITHIN: Duration = Duration::from_millis(250);
 /// How often the log names who is left.
 pub const REPORT_EVERY: Duration = Duration::from_secs(5);
 
@@ -41,6 +44,7 @@ pub enum Step {
 pub struct Drain {
     timeout: Duration,
     phase: Phase,
+    signalled: Option<Instant>,
     deadline: Option<Instant>,
     hurried: bool,
     /// When the sentinel was forced in this phase.
@@ -53,7 +57,8 @@ impl Drain {
     /// A pipeline that is starting. `timeout` is the whole time for draining both queues.
     pub fn new(timeout: Duration) -> Drain {
         let phase = Phase::Starting;
-        Drain { timeout, phase, deadline: None, hurried: false, forced: None, killed: false, reported: None }
+        let (signalled, deadline, forced, reported) = (None, None, None, None);
+        Drain { timeout, phase, signalled, deadline, hurried: false, forced, killed: false, reported }
     }
 
     /// The phase now.
@@ -71,9 +76,10 @@ impl Drain {
     /// A signal to stop. The second one hurries.
     pub fn signal(&mut self, now: Instant) -> Vec<Step> {
         if self.phase >= Phase::DrainingPosts {
-            self.hurried = true;
+            self.hurried |= self.signalled.is_some_and(|first| now >= first + SAME_WITHIN);
             return Vec::new();
         }
+        self.signalled = Some(now);
         self.phase = Phase::DrainingPosts;
         self.deadline = Some(now + self.timeout);
         self.reported = Some(now);
@@ -158,7 +164,9 @@ mod tests {
     fn a_second_signal_skips_the_draining() {
         let now = Instant::now();
         let mut drain = draining(now);
-        drain.signal(now);
+        drain.signal(now + SAME_WITHIN / 2);
+        assert_eq!(drain.next(now, 2, 3), [], "an echo of the first");
+        drain.signal(now + SAME_WITHIN);
         assert_eq!(drain.next(now, 2, 3), [Step::StopWorkers]);
         assert_eq!(drain.next(now, 2, 3), []);
         assert_eq!(drain.next(now, 0, 3), [Step::CloseResults, Step::StopSavers]);
@@ -191,7 +199,7 @@ mod tests {
         assert!(drain.wants(true) && drain.wants(false));
         drain.next(now, 0, 1);
         assert!(!drain.wants(true) && drain.wants(false));
-        drain.signal(now);
+        drain.signal(now + SAME_WITHIN);
         drain.next(now, 0, 1);
         assert!(!drain.wants(false));
     }

@@ -27,8 +27,11 @@ pub const CHUNK_BYTES_MAX: usize = 64 << 10;
 /// format would allow gigabytes.
 const ZSTD_WINDOW_LOG_MAX: u32 = 23;
 
-/// What a decoder holds beside a window.
-const DECODER_BYTES: usize = 48 << 10;
+/// Window of gzip.
+const GZIP_WINDOW_BYTES: u64 = 32 << 10;
+
+/// What a decoder holds beside its window, about.
+const DECODER_BYTES: usize = 16 << 10;
 
 /// How a body is encoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -138,11 +141,12 @@ impl Chunks {
 
     /// Bytes of memory held to give the next chunk. A window is as large as a frame says, or as what has come out so far.
     pub fn held(&self) -> usize {
-        match &self.source {
-            Source::Identity(_) => 0,
-            Source::Gzip(_) => DECODER_BYTES,
-            Source::Zstd(_) => DECODER_BYTES + self.decoded_bytes.min(1 << ZSTD_WINDOW_LOG_MAX) as usize,
-        }
+        let window_max = match &self.source {
+            Source::Identity(_) => return 0,
+            Source::Gzip(_) => GZIP_WINDOW_BYTES,
+            Source::Zstd(_) => 1 << ZSTD_WINDOW_LOG_MAX,
+        };
+        DECODER_BYTES + self.decoded_bytes.min(window_max) as usize
     }
 
     /// Bytes given so far.

@@ -136,7 +136,7 @@ pub struct Hold {
 }
 
 /// What every request has for itself: as many connections as there may be fit into it.
-const FREE_BYTES: usize = 64 << 10;
+const FREE_BYTES: usize = 32 << 10;
 
 impl Hold {
     /// Of nothing yet.

@@ -86,7 +86,7 @@ impl Default for Limits {
             rest_timeout: Duration::from_secs(5),
             rest_bytes_max: 16 << 20,
             rejections_listed: 1_000,
-            memory_bytes_max: 64 << 20,
+            memory_bytes_max: 48 << 20,
             stats_timeout: Duration::from_secs(2),
             dead_letters_timeout: Duration::from_secs(15),
             reads_max: 8,

@@ -240,7 +240,7 @@ pub trait Queue: Send + Sync + 'static {
     /// Dead letters after `(queue, seq)`, oldest first, at most `items_max`, with payloads.
     async fn dead_letters(&self, after: Option<(QueueId, u64)>, items_max: u32) -> Result<Vec<DeadLetter>, QueueError>;
 
-    /// Makes a dead letter ready again, with its failed deliveries forgotten.
+    /// Makes a dead letter ready again, with its failed deliveries forgotten. [`QueueError::Closed`] while the queue drains.
     async fn retry_dead(&self, queue: QueueId, seq: u64) -> Result<(), QueueError>;
 
     /// Forgets a dead letter for good.

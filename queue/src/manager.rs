@@ -25,6 +25,12 @@ use crate::writer::Writer;
 /// How often the free space is looked at.
 const SPACE_EVERY: Duration = Duration::from_secs(1);
 
+/// How long what a killed process had may stay taken: a child that it was just starting holds its lock and its sockets
+/// until the child's program begins. Whoever finds them taken tries again for so long.
+pub(crate) const AFTERLIFE: Duration = Duration::from_secs(1);
+/// Pause between two tries.
+pub(crate) const AFTERLIFE_STEP: Duration = Duration::from_millis(20);
+
 /// Why a directory can't be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -313,7 +319,14 @@ fn lock(dir: &Path) -> Result<File, OpenError> {
     // Payloads are nobody else's business.
     DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(failed)?;
     let mut file = File::options().read(true).write(true).create(true).truncate(false).open(&path).map_err(failed)?;
-    match file.try_lock() {
+    let deadline = Instant::now() + AFTERLIFE;
+    let locked = loop {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) if Instant::now() < deadline => std::thread::sleep(AFTERLIFE_STEP),
+            locked => break locked,
+        }
+    };
+    match locked {
         Ok(()) => {
             file.set_len(0).and_then(|()| file.rewind()).map_err(failed)?;
             writeln!(file, "{}", std::process::id()).map_err(failed)?;

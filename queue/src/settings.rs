@@ -40,6 +40,8 @@ pub struct ManagerSettings {
     pub cache_bytes: usize,
     /// Silence after which a consumer is taken for dead.
     pub lease_timeout: Duration,
+    /// Age from which on a consumer is given items on their last try.
+    pub proven_after: Duration,
     /// Free bytes of the disk below which puts are refused. The rest is for what finishing needs.
     pub disk_free_min: u64,
     /// Connections at once, on each address that is listened on.
@@ -68,6 +70,7 @@ impl ManagerSettings {
             segment_bytes: 64 << 20,
             cache_bytes: 64 << 20,
             lease_timeout: Duration::from_secs(30),
+            proven_after: Duration::from_secs(1),
             disk_free_min: 256 << 20,
             connections_max: 1_024,
         }

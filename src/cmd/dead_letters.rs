@@ -41,9 +41,13 @@ enum Action {
     /// One of them with what it carries
     Show(Show),
     /// Puts them back into their queue, with failed deliveries forgotten
+    #[command(override_usage = "copydesk dead-letters retry [OPTIONS] <LETTER>...
+       copydesk dead-letters retry [OPTIONS] --all [--only <QUEUE>] [--reason <TEXT>]")]
     #[command(after_help = "One that fails again comes back as a dead letter, under the same name.")]
     Retry(Raise),
     /// Forgets them for good
+    #[command(override_usage = "copydesk dead-letters drop [OPTIONS] <LETTER>...
+       copydesk dead-letters drop [OPTIONS] --all [--only <QUEUE>] [--reason <TEXT>]")]
     #[command(after_help = "The id of a dropped post stays known: sent again, it is a duplicate and is not counted. \
 To have a corrected article counted, send it under another id.")]
     Drop(Raise),
@@ -114,7 +118,7 @@ struct Show {
 #[derive(clap::Args)]
 struct Raise {
     /// Their names, as in the list: posts-17
-    #[arg(required_unless_present = "all", conflicts_with_all = ["all", "only", "reason"])]
+    #[arg(value_name = "LETTER", required_unless_present = "all", conflicts_with_all = ["all", "only", "reason"])]
     letters: Vec<LetterName>,
 
     /// All that there are, or that fit --only and --reason

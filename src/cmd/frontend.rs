@@ -3,8 +3,9 @@
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use backend::drain::SAME_WITHIN;
 use backend::preflight;
 use common::Findings;
 use frontend::{Limits, Settings};
@@ -25,6 +26,9 @@ const RECONNECT_FOR: Duration = Duration::from_secs(5);
 
 /// File descriptors beside those of clients: the queue, what reads the store, the runtime.
 const OTHER_DESCRIPTORS: u64 = 64;
+
+/// Threads for what blocks: reads of the store, and posts that are so large that checking them does.
+const BLOCKING_THREADS: usize = 16;
 
 /// Arguments of `copydesk frontend`.
 #[derive(clap::Args)]
@@ -64,6 +68,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(usize::from(threads))
+        .max_blocking_threads(BLOCKING_THREADS)
         .thread_name("frontend")
         .enable_all()
         .build()
@@ -120,8 +125,11 @@ fn stops() -> io::Result<watch::Receiver<u32>> {
     let mut signals = Signals::new([SIGTERM, SIGINT])?;
     let (count, stops) = watch::channel(0);
     std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
+        let mut first = None;
         for _ in signals.forever() {
-            count.send_modify(|count| *count += 1);
+            if first.get_or_insert_with(Instant::now).elapsed() >= SAME_WITHIN || *count.borrow() == 0 {
+                count.send_modify(|count| *count += 1);
+            }
         }
     })?;
     Ok(stops)

@@ -181,3 +181,30 @@ fn a_crash_before_a_finished_segment_is_removed_brings_nothing_back() {
 fn a_crash_after_a_finished_segment_is_removed_brings_nothing_back() {
     killed_at_the_removal_of_a_segment(Fault::kill_after_unlink("backend", "0000000001.log", 1));
 }
+
+#[test]
+fn a_crash_at_any_step_of_beginning_a_segment_loses_nothing_that_was_answered() {
+    let dir = TempDir::new().expect("temp dir");
+    let Some(shim) = Shim::new(dir.path()) else { return };
+    let mut pipeline = Pipeline::start_in(&shim.environment(), dir.path(), &["--mentions", HELD]);
+    let client = load_large(&pipeline, 30);
+    // The ids of the full segment, then the preamble of the next, then its first command; while posts come in, or at the
+    // start of the backend after that.
+    let (ids, next) = ("0000000001.ids", "0000000002.log");
+    for (file, nth) in [(ids, 1), (next, 1), (next, 2)] {
+        for fault in [Fault::kill_before_sync, Fault::kill_after_sync] {
+            shim.set(&[fault("backend", file, nth)]);
+            assert_eq!(pipeline.backend.wait("the kill").code(), None, "it was not killed: {}", pipeline.log());
+            pipeline.spawn_backend();
+        }
+    }
+    pipeline.backend.signal(Signal::SIGKILL);
+    pipeline.backend.wait("the backend's end");
+    shim.clear();
+    pipeline.restart_backend();
+    let ledger = client.finish();
+    let queue = pipeline.queue().expect("an answer");
+    assert_eq!((depth(&pipeline), &queue["damaged"]), (Some(30), &0.into()), "{}", pipeline.log());
+    pipeline.stop();
+    ledger.verdict(dir.path(), &[]).assert_clean();
+}

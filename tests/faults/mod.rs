@@ -15,18 +15,23 @@
 //! | 10 | a worker that hangs past its lease and wakes | `children` |
 //! | 11 | a saver is killed after its commit, before its settlement | `store` |
 //! | 12 | the store is busy, locked or full | `store` |
-//! | 13 | a client goes away in the middle of a body, or retries after a lost answer | |
-//! | 14 | a slow or malicious client | |
-//! | 15 | the network between processes and the queue is cut, slow or out of order | |
+//! | 13 | a client goes away in the middle of a body, or retries after a lost answer | `clients` |
+//! | 14 | a slow or malicious client | `clients`, `frontend/tests` |
+//! | 15 | the network between processes and the queue is cut, slow or out of order | `network` |
 //! | 16 | SIGTERM at full load | `shutdown`, `stops` |
 //! | 17 | the supervisor is killed | `shutdown`, `stops`, `processes` |
 //! | 18 | two queue managers on one directory; a child in a crash loop | `shutdown`, `children` |
-//! | 19 | the clock jumps; a limit of descriptors or memory is reached | |
+//! | 19 | the clock jumps; a limit of descriptors or memory is reached | `limits` |
 //! | 20 | upgrade and downgrade with data on disk | `upgrade` |
 
 mod children;
+mod clients;
 mod disk;
+mod limits;
 mod log;
+mod network;
+mod proxy;
+mod raw;
 mod shutdown;
 mod store;
 mod upgrade;

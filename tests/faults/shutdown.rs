@@ -118,7 +118,9 @@ fn a_killed_up_leaves_no_process_behind_and_what_it_took_is_counted() {
     up.signal(Signal::SIGKILL);
     up.wait("the end of up");
     wait_for("the end of its family", || family.iter().all(|&pid| is_gone(pid)).then_some(()));
-    // The kernel told frontend and backend, and they drained.
+    // The kernel told frontend and backend, and they drained to the end.
+    let log = std::fs::read_to_string(dir.path().join("up.log")).expect("the log");
+    assert!(!log.contains("draining cut short"), "{log}");
     let verdict = client.stop().verdict(dir.path(), &[]);
     verdict.assert_clean();
     assert!(verdict.saved >= 1_000);

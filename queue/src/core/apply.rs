@@ -41,13 +41,10 @@ impl Core {
     pub(crate) fn finish_replay(&mut self) {
         self.epoch += 1;
         for queue in &mut self.queues {
-            for (seq, entry) in &mut queue.items {
-                if entry.attempts > 0 {
-                    entry.holder = Holder::Suspect;
-                    queue.suspects.push_back(*seq);
-                } else {
-                    entry.holder = Holder::Ready;
-                    queue.ready.push_back(*seq);
+            let seqs: Vec<u64> = queue.items.keys().copied().collect();
+            for seq in seqs {
+                if let Some(line) = queue.line_for(seq) {
+                    line.push_back(seq);
                 }
             }
         }
@@ -87,8 +84,8 @@ impl Core {
                 for (seq, attempts) in failed {
                     if let Some(entry) = queue.items.get_mut(seq) {
                         entry.attempts = *attempts;
-                        if !is_replay {
-                            queue.suspect(*seq);
+                        if !is_replay && let Some(line) = queue.line_for(*seq) {
+                            line.push_back(*seq);
                         }
                     }
                 }

@@ -4,9 +4,11 @@
 //! before the last try, only to a consumer that holds nothing else, which then gets nothing more until it has settled
 //! them. So a poison item is found by itself and takes nothing with it.
 //!
-//! Before the next try they rest, longer each time: whatever kills consumers without looking at items, such as a lack of
-//! memory or an impatient operator, may be over then, and a poison item keeps consumers from others less often. There is
-//! no clock in here: whoever ends a session is told how long the pause is, and says when it is over.
+//! Whatever kills consumers without looking at items, such as a lack of memory or an impatient operator, must not cost
+//! an item its last try. So suspects rest before the next one, longer each time, which also leaves consumers to others;
+//! and the last one is with a consumer that has lived for a while: while consumers are killed as soon as they come,
+//! nobody is given any. There is no clock in here: whoever serves a session is told these times, and says when they are
+//! over.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -51,9 +53,17 @@ pub(crate) enum End {
     Lost,
 }
 
+/// Which items are given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Line {
+    Ready,
+    Suspects,
+    LastTries,
+}
+
 /// What to answer to a lease.
 enum Decision {
-    Grant { suspects: bool },
+    Grant(Line),
     Answer(Answer),
     Wait,
 }
@@ -68,11 +78,20 @@ impl Core {
         let session = Session {
             held: vec![FxHashMap::default(); queues],
             quarantined: vec![false; queues],
+            is_proven: false,
             grants: 0,
             sent: Arc::clone(&sent),
         };
         self.sessions.insert(connection, session);
         (connection, self.session_id(connection), sent)
+    }
+
+    /// A session has lived for long enough to be given items on their last try.
+    pub(crate) fn prove(&mut self, connection: Connection) {
+        if let Some(session) = self.sessions.get_mut(&connection) {
+            session.is_proven = true;
+            self.pump_all();
+        }
     }
 
     fn session_id(&self, connection: Connection) -> u64 {
@@ -119,11 +138,8 @@ impl Core {
         seqs.sort_unstable();
         let queue = &mut self.queues[q];
         for seq in seqs.into_iter().rev() {
-            if let Some(entry) = queue.items.get_mut(&seq) {
-                let is_suspect = entry.attempts > 0;
-                entry.holder = if is_suspect { Holder::Suspect } else { Holder::Ready };
-                let waiting = if is_suspect { &mut queue.suspects } else { &mut queue.ready };
-                waiting.push_front(seq);
+            if let Some(line) = queue.line_for(seq) {
+                line.push_front(seq);
             }
         }
     }
@@ -138,7 +154,7 @@ impl Core {
             }
         };
         match self.decide(q, connection) {
-            Decision::Grant { suspects } => self.grant(q, connection, want, suspects, reply),
+            Decision::Grant(line) => self.grant(q, connection, want, line, reply),
             Decision::Answer(answer) => reply.send(answer),
             Decision::Wait if want.wait.is_zero() => reply.send(Answer::Empty),
             Decision::Wait => {
@@ -168,15 +184,21 @@ impl Core {
         let Some(session) = self.sessions.get(&connection) else { return Decision::Answer(Answer::Stop) };
         let holds = !session.held[q].is_empty();
         let is_quarantined = holds && session.quarantined[q];
+        let is_proven = session.is_proven;
         let is_blocked = is_quarantined || self.is_fed_full(q);
         let queue = &mut self.queues[q];
         if queue.is_stopped {
             return Decision::Answer(Answer::Stop);
         }
-        if !is_blocked && !queue.suspects.is_empty() {
+        let suspects = match (is_proven && !queue.last_tries.is_empty(), !queue.suspects.is_empty()) {
+            (true, _) => Some(Line::LastTries),
+            (false, true) => Some(Line::Suspects),
+            (false, false) => None,
+        };
+        if let Some(line) = suspects.filter(|_| !is_blocked) {
             if !holds {
                 queue.designated = None;
-                return Decision::Grant { suspects: true };
+                return Decision::Grant(line);
             }
             // While there is other work nobody would ever hold nothing: so one is asked to settle first.
             if queue.is_closed && queue.ready.is_empty()
@@ -187,7 +209,7 @@ impl Core {
             }
         }
         if !is_blocked && !queue.ready.is_empty() {
-            return Decision::Grant { suspects: false };
+            return Decision::Grant(Line::Ready);
         }
         if queue.is_done() {
             return Decision::Answer(Answer::Stop);
@@ -203,16 +225,20 @@ impl Core {
         feeds.is_some_and(|feeds| self.queues[feeds].is_over())
     }
 
-    fn grant(&mut self, q: usize, connection: Connection, want: Want, suspects: bool, reply: Reply) {
+    fn grant(&mut self, q: usize, connection: Connection, want: Want, line: Line, reply: Reply) {
         let session_id = self.session_id(connection);
         let (queue, Some(session)) = (&mut self.queues[q], self.sessions.get_mut(&connection)) else { return };
         let items_max = want.items_max.clamp(1, LEASE_ITEMS_MAX) as usize;
-        let items_max = if suspects { items_max.min(SUSPECTS_MAX) } else { items_max };
+        let (waiting, items_max) = match line {
+            Line::Ready => (&mut queue.ready, items_max),
+            Line::Suspects => (&mut queue.suspects, items_max.min(SUSPECTS_MAX)),
+            Line::LastTries => (&mut queue.last_tries, 1),
+        };
+        let suspects = line != Line::Ready;
         let bytes_max = u64::from(want.bytes_max.min(LEASE_BYTES_MAX));
         let mut grant =
             Grant { queue: queue.settings.id, session: session_id, suspects, items: Vec::new(), wanted: Vec::new() };
         let mut bytes = 0;
-        let waiting = if suspects { &mut queue.suspects } else { &mut queue.ready };
         while grant.items.len() < items_max
             && let Some(seq) = waiting.front().copied()
         {
@@ -224,9 +250,8 @@ impl Core {
                 continue;
             };
             let attempt = entry.attempts + 1;
-            let is_last_try = suspects && attempt >= self.max_deliveries;
             bytes += entry.shape.record_len() + ITEM_OVERHEAD;
-            if !grant.items.is_empty() && (bytes > bytes_max || is_last_try) {
+            if !grant.items.is_empty() && bytes > bytes_max {
                 break;
             }
             waiting.pop_front();
@@ -234,9 +259,6 @@ impl Core {
             session.held[q].insert(seq, session.grants);
             grant.items.push(Granted { seq, attempt });
             grant.wanted.push(Wanted { place: entry.place, shape: entry.shape, file: Arc::clone(&segment.file) });
-            if is_last_try {
-                break;
-            }
         }
         session.quarantined[q] = suspects;
         session.grants += 1;
@@ -300,7 +322,7 @@ impl Core {
             }
             let Some(Waiter { connection, want, reply }) = queue.waiters.pop_front() else { return };
             match self.decide(q, connection) {
-                Decision::Grant { suspects } => self.grant(q, connection, want, suspects, reply),
+                Decision::Grant(line) => self.grant(q, connection, want, line, reply),
                 Decision::Answer(answer) => reply.send(answer),
                 Decision::Wait => self.queues[q].waiters.push_back(Waiter { connection, want, reply }),
             }

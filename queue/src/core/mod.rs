@@ -60,6 +60,8 @@ pub(crate) struct Session {
     held: Vec<FxHashMap<u64, u32>>,
     /// By queue: whether what is held are suspects.
     quarantined: Vec<bool>,
+    /// Whether it has lived long enough to be given an item on its last try.
+    is_proven: bool,
     grants: u32,
     /// Grants that were sent whole.
     sent: Arc<AtomicU32>,
@@ -115,10 +117,11 @@ impl Clock {
 
 impl Core {
     pub(crate) fn new(settings: &ManagerSettings) -> Core {
+        let max_deliveries = settings.max_deliveries.max(1);
         Core {
-            max_deliveries: settings.max_deliveries.max(1),
+            max_deliveries,
             clock: Clock::start(),
-            queues: settings.queues.iter().cloned().map(QueueState::new).collect(),
+            queues: settings.queues.iter().map(|queue| QueueState::new(queue.clone(), max_deliveries)).collect(),
             sessions: FxHashMap::default(),
             next_connection: 1,
             epoch: 0,

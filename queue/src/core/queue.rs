@@ -55,11 +55,14 @@ pub(crate) struct Waiter {
 /// The state of one queue.
 pub(crate) struct QueueState {
     pub(crate) settings: QueueSettings,
+    max_deliveries: u32,
     /// Ready and leased, by number.
     pub(crate) items: BTreeMap<u64, Entry>,
     pub(crate) ready: VecDeque<u64>,
     pub(crate) suspects: VecDeque<u64>,
-    /// Suspects that nobody gets for a while: not in `suspects`, from the death of their consumer on.
+    /// Suspects whose next failed delivery is the last.
+    pub(crate) last_tries: VecDeque<u64>,
+    /// Suspects that nobody gets for a while: in none of these lists, from the death of their consumer on.
     pub(crate) resting: FxHashSet<u64>,
     pub(crate) dead: BTreeMap<u64, Dead>,
     /// Payload bytes of `items`.
@@ -78,12 +81,14 @@ pub(crate) struct QueueState {
 }
 
 impl QueueState {
-    pub(crate) fn new(settings: QueueSettings) -> QueueState {
+    pub(crate) fn new(settings: QueueSettings, max_deliveries: u32) -> QueueState {
         QueueState {
             settings,
+            max_deliveries,
             items: BTreeMap::new(),
             ready: VecDeque::new(),
             suspects: VecDeque::new(),
+            last_tries: VecDeque::new(),
             resting: FxHashSet::default(),
             dead: BTreeMap::new(),
             bytes: 0,
@@ -100,21 +105,23 @@ impl QueueState {
     }
 
     pub(crate) fn ready_count(&self) -> u64 {
-        (self.ready.len() + self.suspects.len() + self.resting.len()) as u64
+        (self.ready.len() + self.suspects.len() + self.last_tries.len() + self.resting.len()) as u64
     }
 
     /// Whether somebody could be given something now.
     pub(crate) fn has_offers(&self) -> bool {
-        !self.ready.is_empty() || !self.suspects.is_empty()
+        !self.ready.is_empty() || !self.suspects.is_empty() || !self.last_tries.is_empty()
     }
 
-    /// A failed delivery was written down: the item waits for its next, at once or after its pause.
-    pub(crate) fn suspect(&mut self, seq: u64) {
-        if let Some(entry) = self.items.get_mut(&seq) {
-            entry.holder = Holder::Suspect;
-            if !self.resting.contains(&seq) {
-                self.suspects.push_back(seq);
-            }
+    /// Nobody holds this item any more: it waits in its line. The line, unless it is not there, or rests first.
+    pub(crate) fn line_for(&mut self, seq: u64) -> Option<&mut VecDeque<u64>> {
+        let entry = self.items.get_mut(&seq)?;
+        entry.holder = if entry.attempts == 0 { Holder::Ready } else { Holder::Suspect };
+        match entry.attempts {
+            0 => Some(&mut self.ready),
+            _ if self.resting.contains(&seq) => None,
+            failed if failed + 1 < self.max_deliveries => Some(&mut self.suspects),
+            _ => Some(&mut self.last_tries),
         }
     }
 
@@ -124,8 +131,10 @@ impl QueueState {
         seqs.sort_unstable();
         for seq in seqs {
             // One whose failed delivery is still being written down is offered as soon as it is.
-            if self.items.get(&seq).is_some_and(|entry| entry.holder == Holder::Suspect) {
-                self.suspects.push_back(seq);
+            if self.items.get(&seq).is_some_and(|entry| entry.holder == Holder::Suspect)
+                && let Some(line) = self.line_for(seq)
+            {
+                line.push_back(seq);
             }
         }
     }

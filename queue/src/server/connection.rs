@@ -162,8 +162,13 @@ impl<R: AsyncRead + Unpin> Incoming<R> {
         let silence_max = self.host.shared.settings.lease_timeout;
         let mut silent_at = Instant::now() + silence_max;
         let mut received = self.reader.received;
+        let mut proven_at = Some(Instant::now() + self.host.shared.settings.proven_after);
         loop {
+            if proven_at.take_if(|at| *at <= Instant::now()).is_some() {
+                self.host.shared.step(|core| core.prove(self.connection));
+            }
             let wait_ends = self.waits.peek().map_or(silent_at, |Reverse((at, ..))| (*at).min(silent_at));
+            let wait_ends = proven_at.map_or(wait_ends, |at| at.min(wait_ends));
             let next = timeout_at(wait_ends, self.reader.next()).await;
             let now = Instant::now();
             if self.reader.received != received {

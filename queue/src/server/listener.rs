@@ -3,10 +3,12 @@
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::time::Instant;
 
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
 use crate::address::Address;
+use crate::manager::{AFTERLIFE, AFTERLIFE_STEP};
 
 /// Bytes of the path of a Unix socket, by the system.
 const SOCKET_PATH_MAX: usize = 107;
@@ -33,10 +35,19 @@ pub(crate) enum Accepted {
 impl Listener {
     /// Binds an address. A socket file that nobody answers on is replaced; port 0 takes a free port.
     pub async fn bind(address: &Address) -> io::Result<Listener> {
-        let bound = match address {
-            Address::Tcp(host_port) => bind_tcp(host_port).await,
-            Address::Unix(path) => {
-                bind_unix(path).await.map(|socket| Listener { address: Address::Unix(path.to_owned()), socket })
+        let deadline = Instant::now() + AFTERLIFE;
+        let bound = loop {
+            let bound = match address {
+                Address::Tcp(host_port) => bind_tcp(host_port).await,
+                Address::Unix(path) => {
+                    bind_unix(path).await.map(|socket| Listener { address: Address::Unix(path.to_owned()), socket })
+                }
+            };
+            match bound {
+                Err(error) if error.kind() == io::ErrorKind::AddrInUse && Instant::now() < deadline => {
+                    tokio::time::sleep(AFTERLIFE_STEP).await;
+                }
+                bound => break bound,
             }
         };
         bound.map_err(|error| io::Error::new(error.kind(), format!("can't listen on {address}: {error}")))
@@ -44,13 +55,22 @@ impl Listener {
 
     /// Whether [`Listener::bind`] would be given this address now. Makes nothing.
     pub fn probe(address: &Address) -> io::Result<()> {
-        let probed = match address {
+        let probe = || match address {
             Address::Tcp(host_port) => std::net::TcpListener::bind(host_port).map(drop).map_err(in_use),
             Address::Unix(path) => {
                 check_length(path).and_then(|()| match std::os::unix::net::UnixStream::connect(path) {
                     Ok(_) => Err(answered()),
                     Err(_) => Ok(()),
                 })
+            }
+        };
+        let deadline = Instant::now() + AFTERLIFE;
+        let probed = loop {
+            match probe() {
+                Err(error) if error.kind() == io::ErrorKind::AddrInUse && Instant::now() < deadline => {
+                    std::thread::sleep(AFTERLIFE_STEP);
+                }
+                probed => break probed,
             }
         };
         probed.map_err(|error| io::Error::new(error.kind(), format!("can't listen on {address}: {error}")))

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 use crate::manager::Manager;
@@ -72,8 +72,21 @@ async fn accept_all(host: Arc<Host>, mut listener: Listener, is_open: mpsc::Send
     let places_max = host.shared.settings.connections_max.max(1);
     let strangers_max = (places_max / PLACES_PER_STRANGER).max(1);
     let places = Arc::new(Semaphore::new(places_max));
+    let sockets = Arc::new(Semaphore::new(places_max + strangers_max));
     let mut strangers: VecDeque<oneshot::Sender<()>> = VecDeque::new();
     loop {
+        if strangers.len() >= strangers_max {
+            strangers.retain(|stranger| !stranger.is_closed());
+        }
+        if strangers.len() >= strangers_max {
+            host.grumbler.grumble("strangers", |again| {
+                let address = listener.address();
+                tracing::warn!(%address, again, "too many connections say nothing; the oldest is closed");
+            });
+            strangers.pop_front();
+        }
+        // Those who were sent away have theirs until they are gone, so there are never more sockets than were counted on.
+        let Ok(socket) = Arc::clone(&sockets).acquire_owned().await else { return };
         let accepted = match tokio::time::timeout(HEAL_EVERY, listener.accept()).await {
             Ok(Ok(accepted)) => accepted,
             Err(_) => {
@@ -90,40 +103,33 @@ async fn accept_all(host: Arc<Host>, mut listener: Listener, is_open: mpsc::Send
                 continue;
             }
         };
-        if strangers.len() >= strangers_max {
-            strangers.retain(|stranger| !stranger.is_closed());
-        }
-        if strangers.len() >= strangers_max {
-            host.grumbler.grumble("strangers", |again| {
-                let address = listener.address();
-                tracing::warn!(%address, again, "too many connections say nothing; the oldest is closed");
-            });
-            strangers.pop_front();
-        }
         let (stranger, sent_away) = oneshot::channel();
         strangers.push_back(stranger);
         let door = Door { sent_away, places: Arc::clone(&places), places_max };
-        let (host, is_open) = (Arc::clone(&host), is_open.clone());
+        let (host, open) = (Arc::clone(&host), (is_open.clone(), socket));
         match accepted {
             Accepted::Tcp(stream, peer) => {
                 let (reader, writer) = stream.into_split();
-                spawn(host, reader, writer, peer, door, is_open);
+                spawn(host, reader, writer, peer, door, open);
             }
             Accepted::Unix(stream) => {
                 let (reader, writer) = stream.into_split();
-                spawn(host, reader, writer, "this machine".to_owned(), door, is_open);
+                spawn(host, reader, writer, "this machine".to_owned(), door, open);
             }
         }
     }
 }
 
-fn spawn<R, W>(host: Arc<Host>, reader: R, writer: W, peer: String, door: Door, is_open: mpsc::Sender<()>)
+/// What a connection holds until it is closed.
+type Open = (mpsc::Sender<()>, OwnedSemaphorePermit);
+
+fn spawn<R, W>(host: Arc<Host>, reader: R, writer: W, peer: String, door: Door, open: Open)
 where
     R: AsyncRead + Unpin + Send + 'static,
     W: AsyncWrite + Unpin + Send + 'static,
 {
     tokio::spawn(async move {
         connection::run(host, reader, writer, peer, door).await;
-        drop(is_open);
+        drop(open);
     });
 }

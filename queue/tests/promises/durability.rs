@@ -54,6 +54,33 @@ async fn a_second_manager_is_refused_and_told_who_has_the_directory() {
     open(settings(dir.path()));
 }
 
+#[tokio::test]
+async fn what_a_killed_manager_leaves_taken_for_a_moment_is_waited_for() {
+    let dir = dir();
+    drop(open(settings(dir.path())));
+    let socket = dir.path().join("queue.sock");
+    let address = Address::Unix(socket.clone());
+    // As a child has it that was being started when its parent was killed.
+    let held = |fd: std::os::fd::OwnedFd| {
+        std::thread::spawn(move || {
+            std::thread::sleep(std::time::Duration::from_millis(200));
+            drop(fd);
+        })
+    };
+    let listener = || {
+        let _ = std::fs::remove_file(&socket);
+        std::os::unix::net::UnixListener::bind(&socket).unwrap()
+    };
+    let lock = std::fs::File::open(dir.path().join("lock")).unwrap();
+    lock.lock().unwrap();
+    held(lock.into());
+    Manager::open(settings(dir.path())).unwrap();
+    held(listener().into());
+    Listener::probe(&address).unwrap();
+    held(listener().into());
+    Listener::bind(&address).await.unwrap();
+}
+
 /// What a log holds: ids of posts, of results, and of dead letters with how often they failed.
 type Held = (Vec<String>, Vec<String>, Vec<(String, u32)>);
 

@@ -15,7 +15,7 @@ use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, Test
 use queue::*;
 
 use crate::support::want;
-use plain::{ITEM_BYTES_MAX, MAX_DELIVERIES, State};
+use plain::{ITEM_BYTES_MAX, State};
 use steps::{Step, step};
 use world::{OTHERS, QUEUES, World};
 
@@ -57,9 +57,12 @@ fn take(world: &mut World, step: Step, number: usize) {
         // Everything at once: so old segments are done with, or only something stuck is left in them.
         Step::Work { session, queue } => {
             lease(world, session, QUEUES[queue].0, want(100));
-            settle(world, session, queue, 0, None);
+            settle(world, (session, queue), 0, None);
         }
-        Step::Settle { session, queue, choice, outputs } => settle(world, session, queue, choice, outputs),
+        Step::Settle { session, queue, choice, outputs } => {
+            let holder = world.holder(session, queue);
+            settle(world, holder, choice, outputs);
+        }
         Step::SettlePast { session } => {
             let session = world.session(session);
             let (client, past) = (session.client.clone(), session.past);
@@ -69,26 +72,34 @@ fn take(world: &mut World, step: Step, number: usize) {
                 assert_eq!(settled, Err(QueueError::LeaseLost));
             }
         }
-        Step::Release { session: number, queue, choice } => {
-            let session = world.session(number);
+        Step::Release { session, queue, choice } => {
+            let (session, queue) = world.holder(session, queue);
+            let session = world.session(session);
             let (client, chosen) = (session.client.clone(), some_of(&session.held[queue], choice));
             session.held[queue].retain(|held| !chosen.contains(held));
             assert_eq!(world.wait(client.release(QUEUES[queue].0, leases(&chosen))), Ok(()));
-            world.plain.0[queue].release(seqs(&chosen));
+            world.plain.queues[queue].release(seqs(&chosen));
         }
         Step::Bury { session, queue } => {
+            let (session, queue) = world.holder(session, queue);
             let session = world.session(session);
             let client = session.client.clone();
             if let Some(chosen) = session.held[queue].pop() {
                 session.past = Some((QUEUES[queue].0, chosen.lease));
                 let reason = format!("buried in step {number}");
                 assert_eq!(world.wait(client.bury(QUEUES[queue].0, chosen.lease, reason.clone())), Ok(()));
-                world.plain.0[queue].bury(chosen.lease.seq, &reason);
+                world.plain.queues[queue].bury(chosen.lease.seq, &reason);
                 world.check_letters();
             }
         }
-        Step::Lose { session } => world.end_session(session, false),
-        Step::Close { session } => world.end_session(session, true),
+        Step::Lose { session } => {
+            let (session, _) = world.holder(session, 0);
+            world.end_session(session, false);
+        }
+        Step::Close { session } => {
+            let (session, _) = world.holder(session, 0);
+            world.end_session(session, true);
+        }
         Step::RetryDead { choice } => raise(world, choice, true),
         Step::DropDead { choice } => raise(world, choice, false),
         Step::Reopen => world.restart(false),
@@ -108,7 +119,7 @@ fn put(world: &mut World, queue: QueueId, items: Vec<(String, Vec<u8>)>) {
     assert_eq!(told, world.plain.queue(queue).put(&items));
 }
 
-fn settle(world: &mut World, session: usize, queue: usize, choice: u8, outputs: Option<Vec<u16>>) {
+fn settle(world: &mut World, (session, queue): (usize, usize), choice: u8, outputs: Option<Vec<u16>>) {
     let session = world.session(session);
     let (client, chosen) = (session.client.clone(), some_of(&session.held[queue], choice));
     session.held[queue].retain(|held| !chosen.contains(held));
@@ -123,7 +134,7 @@ fn settle(world: &mut World, session: usize, queue: usize, choice: u8, outputs: 
         items: payloads.into_iter().map(|payload| Item { id: id.clone(), payload: payload.into() }).collect(),
     });
     assert_eq!(world.wait(client.settle(QUEUES[queue].0, leases(&chosen), sent)), Ok(()));
-    chosen.iter().for_each(|chosen| world.plain.0[queue].settle(chosen.lease.seq));
+    chosen.iter().for_each(|chosen| world.plain.queues[queue].settle(chosen.lease.seq));
     for payload in items.unwrap_or_default() {
         world.plain.queue(to).add(id.clone(), payload);
     }
@@ -161,6 +172,7 @@ fn lease(world: &mut World, number: usize, queue: QueueId, want: Want) {
     // An answer to this comes when the manager knows that the one before was sent.
     world.wait(client.stats()).unwrap();
     let is_fed_full = queue == POSTS && world.plain.queue(RESULTS).is_over();
+    let max_deliveries = world.plain.max_deliveries;
     let plain = world.plain.queue(queue);
     let held = plain.held(number % 3);
     let holds_suspects = held.iter().any(|seq| plain.items[seq].is_suspect());
@@ -188,7 +200,7 @@ fn lease(world: &mut World, number: usize, queue: QueueId, want: Want) {
     if are_suspects {
         assert!(held.is_empty(), "suspects for one that holds something");
         assert!(given.iter().all(|seq| suspects.contains(seq) || resting.contains(seq)), "{given:?} are no suspects");
-        let is_last_try = deliveries.iter().any(|delivery| delivery.attempt == MAX_DELIVERIES);
+        let is_last_try = deliveries.iter().any(|delivery| delivery.attempt == max_deliveries);
         assert!(!is_last_try || deliveries.len() == 1, "others with one that has its last try");
     } else {
         assert!(suspects.is_empty() || !held.is_empty(), "suspects wait, and come first");
@@ -206,8 +218,8 @@ fn lease(world: &mut World, number: usize, queue: QueueId, want: Want) {
     world.session(number).held[usize::from(queue.0)].extend(deliveries);
 }
 
-fn run(steps: Vec<Step>) {
-    let mut world = World::begin();
+fn run(max_deliveries: u32, steps: Vec<Step>) {
+    let mut world = World::begin(max_deliveries);
     for (number, step) in steps.into_iter().enumerate() {
         take(&mut world, step, number);
     }
@@ -224,9 +236,9 @@ fn every_sequence_of_steps_agrees_with_the_model() {
     let config = Config { cases, failure_persistence: None, max_shrink_time: 120_000, ..Config::default() };
     println!("{cases} sequences, QUEUE_MODEL_SEED={seed}");
     let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes));
-    let outcome = runner.run(&vec(step(), 1..STEPS), |steps| {
+    let outcome = runner.run(&(2..4_u32, vec(step(), 1..STEPS)), |(max_deliveries, steps)| {
         // The panic has said what is wrong.
-        let ran = std::panic::catch_unwind(|| run(steps));
+        let ran = std::panic::catch_unwind(|| run(max_deliveries, steps));
         ran.map_err(|panic| {
             let message = panic.downcast_ref::<String>().cloned();
             TestCaseError::fail(message.or(panic.downcast_ref::<&str>().map(ToString::to_string)).unwrap_or_default())
@@ -234,8 +246,8 @@ fn every_sequence_of_steps_agrees_with_the_model() {
     });
     match outcome {
         Ok(()) => {}
-        Err(TestError::Fail(reason, steps)) => {
-            panic!("QUEUE_MODEL_SEED={seed} fails, and so do these steps: {steps:#?}\n{reason}")
+        Err(TestError::Fail(reason, (max_deliveries, steps))) => {
+            panic!("QUEUE_MODEL_SEED={seed} fails; so do, with {max_deliveries} deliveries, {steps:#?}\n{reason}")
         }
         Err(TestError::Abort(reason)) => panic!("{reason}"),
     }
@@ -244,5 +256,5 @@ fn every_sequence_of_steps_agrees_with_the_model() {
 #[test]
 fn an_item_that_is_too_large_leaves_no_trace() {
     let steps = [Step::Reopen, Step::PutTooLarge, Step::Crash];
-    run(steps.to_vec());
+    run(3, steps.to_vec());
 }

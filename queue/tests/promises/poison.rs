@@ -47,6 +47,57 @@ async fn suspects_rest_before_their_next_try_and_keep_nobody_waiting() {
 }
 
 #[tokio::test]
+async fn a_last_try_waits_for_a_consumer_that_has_lived_for_a_while() {
+    let dir = dir();
+    let proven_after = Duration::from_secs(1);
+    let running = start(ManagerSettings { max_deliveries: 2, proven_after, ..settings(dir.path()) }).await;
+    let client = running.client("one").await;
+    client.put(POSTS, items(0..2)).await.unwrap();
+    killed(&running, POSTS, 1).await;
+    let began = Instant::now();
+    let young = running.client("young").await;
+    // Everything else is given to it at once.
+    let other = lease(&young, POSTS, 10).await;
+    assert_eq!(ids(&other), ["id-1"]);
+    young.settle(POSTS, leases(&other), None).await.unwrap();
+    assert_eq!(ids(&lease(&young, POSTS, 10).await), ["id-0"]);
+    assert!(began.elapsed() >= Duration::from_secs(1), "after {:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn a_storm_that_kills_every_consumer_gives_no_item_up() {
+    let dir = dir();
+    let proven_after = Duration::from_secs(1);
+    let running = start(ManagerSettings { proven_after, ..settings(dir.path()) }).await;
+    let client = running.client("one").await;
+    client.put(POSTS, items(0..3)).await.unwrap();
+    // Until the items have been on their last try for a while.
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_secs(5) {
+        let settings = running.client_settings("victim");
+        tokio::task::spawn_blocking(move || {
+            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+            runtime.block_on(async {
+                let client = Client::connect(settings).await.unwrap();
+                client.lease(POSTS, Want { wait: Duration::from_millis(150), ..want(100) }).await.unwrap();
+                std::mem::forget(client);
+            });
+            runtime.shutdown_background();
+        })
+        .await
+        .unwrap();
+    }
+    assert_eq!(running.manager.stats().dead_letters, 0);
+    let mut taken = Vec::new();
+    while taken.len() < 3 {
+        let deliveries = lease(&client, POSTS, 100).await;
+        client.settle(POSTS, leases(&deliveries), None).await.unwrap();
+        taken.extend(deliveries);
+    }
+    assert!(taken.iter().all(|delivery| delivery.attempt == 3), "{taken:?}");
+}
+
+#[tokio::test]
 async fn nothing_rests_when_the_end_of_the_queue_is_waited_for() {
     let dir = dir();
     let running = start(settings(dir.path())).await;

@@ -26,7 +26,8 @@ pub struct Running {
 
 /// Small segments, and bounds that no test meets by accident.
 pub fn settings(dir: &Path) -> ManagerSettings {
-    ManagerSettings { disk_free_min: 0, lease_timeout: Duration::from_secs(10), ..ManagerSettings::pipeline(dir) }
+    let (lease_timeout, proven_after) = (Duration::from_secs(10), Duration::ZERO);
+    ManagerSettings { disk_free_min: 0, lease_timeout, proven_after, ..ManagerSettings::pipeline(dir) }
 }
 
 pub async fn start(settings: ManagerSettings) -> Running {

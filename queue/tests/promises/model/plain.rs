@@ -4,8 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use queue::{PutOutcome, QueueId};
 
-/// Failed deliveries that make a dead letter.
-pub const MAX_DELIVERIES: u32 = 3;
 /// Ids remembered.
 pub const WINDOW: usize = 16;
 /// Payload bytes of one item at most.
@@ -152,14 +150,14 @@ impl PlainQueue {
     }
 
     /// The consumer of these items died.
-    pub fn fail(&mut self, seqs: Vec<u64>) {
+    pub fn fail(&mut self, seqs: Vec<u64>, max_deliveries: u32) {
         for seq in seqs {
             let item = self.items.get_mut(&seq).expect("a known item");
             item.attempts += 1;
             item.state = State::Resting;
-            if item.attempts == MAX_DELIVERIES {
+            if item.attempts == max_deliveries {
                 item.state = State::Dead;
-                item.reason = format!("the worker died {MAX_DELIVERIES} times while it held this item");
+                item.reason = format!("the worker died {max_deliveries} times while it held this item");
             }
         }
     }
@@ -192,17 +190,22 @@ impl PlainQueue {
     }
 }
 
-/// A manager's queues, by their numbers.
+/// A manager.
 #[derive(Debug, Clone)]
-pub struct Plain(pub Vec<PlainQueue>);
+pub struct Plain {
+    /// By their numbers.
+    pub queues: Vec<PlainQueue>,
+    /// Failed deliveries that make a dead letter.
+    pub max_deliveries: u32,
+}
 
 impl Plain {
     pub fn queue(&mut self, queue: QueueId) -> &mut PlainQueue {
-        &mut self.0[usize::from(queue.0)]
+        &mut self.queues[usize::from(queue.0)]
     }
 
     pub fn dead_letters(&self) -> Vec<(u8, u64)> {
         let of = |(queue, plain): (usize, &PlainQueue)| plain.dead().into_iter().map(move |seq| (queue as u8, seq));
-        self.0.iter().enumerate().flat_map(of).collect()
+        self.queues.iter().enumerate().flat_map(of).collect()
     }
 }

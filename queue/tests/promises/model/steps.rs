@@ -31,10 +31,10 @@ pub fn step() -> impl Strategy<Value = Step> {
     let outputs = proptest::option::of(vec(size(), 0..3));
     prop_oneof![
         14 => (queue(), vec((0..30_u8, size()), 0..6)).prop_map(|(queue, items)| Step::Put { queue, items }),
-        12 => (session(), queue(), 1..9_u32, bytes_max).prop_map(|(session, queue, items_max, bytes_max)| {
+        16 => (session(), queue(), 1..9_u32, bytes_max).prop_map(|(session, queue, items_max, bytes_max)| {
             Step::Lease { session, queue, items_max, bytes_max }
         }),
-        14 => (session(), 0..3_usize).prop_map(|(session, queue)| Step::Work { session, queue }),
+        8 => (session(), 0..3_usize).prop_map(|(session, queue)| Step::Work { session, queue }),
         8 => (session(), queue(), any::<u8>(), outputs).prop_map(|(session, queue, choice, outputs)| {
             Step::Settle { session, queue, choice, outputs }
         }),
@@ -43,11 +43,11 @@ pub fn step() -> impl Strategy<Value = Step> {
             Step::Release { session, queue, choice }
         }),
         2 => (session(), queue()).prop_map(|(session, queue)| Step::Bury { session, queue }),
-        3 => session().prop_map(|session| Step::Lose { session }),
-        1 => session().prop_map(|session| Step::Close { session }),
-        1 => any::<usize>().prop_map(|choice| Step::RetryDead { choice }),
+        7 => session().prop_map(|session| Step::Lose { session }),
+        2 => session().prop_map(|session| Step::Close { session }),
+        2 => any::<usize>().prop_map(|choice| Step::RetryDead { choice }),
         1 => any::<usize>().prop_map(|choice| Step::DropDead { choice }),
-        2 => Just(Step::Reopen),
-        2 => Just(Step::Crash),
+        4 => Just(Step::Reopen),
+        4 => Just(Step::Crash),
     ]
 }

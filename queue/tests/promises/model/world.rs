@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 
 use super::disk::GatedDisk;
-use super::plain::{MAX_DELIVERIES, Plain, PlainQueue, State, WINDOW};
+use super::plain::{Plain, PlainQueue, State, WINDOW};
 use crate::support::{self, Running, SOON, item, leases, want};
 
 /// Takes whatever is put. What is put here last is behind everything before it.
@@ -52,7 +52,7 @@ pub struct World {
 
 fn settings(dir: &Path, plain: &Plain) -> ManagerSettings {
     let queue = |(id, name): (QueueId, &str)| {
-        let PlainQueue { items_max, bytes_max, deduplicates, .. } = plain.0[usize::from(id.0)];
+        let PlainQueue { items_max, bytes_max, deduplicates, .. } = plain.queues[usize::from(id.0)];
         QueueSettings {
             id,
             name: name.to_owned(),
@@ -64,7 +64,7 @@ fn settings(dir: &Path, plain: &Plain) -> ManagerSettings {
     };
     ManagerSettings {
         queues: QUEUES.map(queue).to_vec(),
-        max_deliveries: MAX_DELIVERIES,
+        max_deliveries: plain.max_deliveries,
         duplicate_window: WINDOW,
         segment_bytes: 2 << 10,
         cache_bytes: 1 << 10,
@@ -73,7 +73,7 @@ fn settings(dir: &Path, plain: &Plain) -> ManagerSettings {
 }
 
 impl World {
-    pub fn begin() -> World {
+    pub fn begin(max_deliveries: u32) -> World {
         let queues = vec![
             PlainQueue::new(24, 12_000, true),
             PlainQueue::new(8, 6_000, false),
@@ -85,7 +85,7 @@ impl World {
             gate: Arc::default(),
             running: None,
             sessions: Vec::new(),
-            plain: Plain(queues),
+            plain: Plain { queues, max_deliveries },
             barriers: 0,
         };
         world.start();
@@ -94,6 +94,13 @@ impl World {
 
     pub fn session(&mut self, number: usize) -> &mut Session {
         &mut self.sessions[number % SESSIONS]
+    }
+
+    /// This session and queue, or the next where something is held, if there is any.
+    pub fn holder(&self, session: usize, queue: usize) -> (usize, usize) {
+        let all = (0..SESSIONS * 3).map(|at| ((session + at / 3) % SESSIONS, (queue + at) % 3));
+        let holds = |(session, queue): &(usize, usize)| !self.sessions[*session].held[*queue].is_empty();
+        all.clone().find(holds).unwrap_or((session, queue))
     }
 
     pub fn wait<T>(&self, future: impl Future<Output = T>) -> T {
@@ -144,7 +151,7 @@ impl World {
         if let Some(copy) = copy {
             (self.dir, self.gate) = (copy, Arc::default());
         }
-        self.plain.0.iter_mut().for_each(PlainQueue::restart);
+        self.plain.queues.iter_mut().for_each(PlainQueue::restart);
         self.start();
         self.check_letters();
         self.check_contents();
@@ -158,9 +165,10 @@ impl World {
             self.wait(session.client.close());
         }
         session.kill();
-        for queue in &mut self.plain.0 {
+        let max_deliveries = self.plain.max_deliveries;
+        for queue in &mut self.plain.queues {
             let held = queue.held(number);
-            if is_polite { queue.release(held) } else { queue.fail(held) }
+            if is_polite { queue.release(held) } else { queue.fail(held, max_deliveries) }
         }
         let deadline = Instant::now() + SOON;
         while !self.is_leased_as_expected() {
@@ -173,7 +181,7 @@ impl World {
 
     fn is_leased_as_expected(&self) -> bool {
         let stats = self.manager().stats();
-        QUEUES.iter().zip(&self.plain.0).all(|((_, name), queue)| stats.queues[*name].leased == queue.counts().1)
+        QUEUES.iter().zip(&self.plain.queues).all(|((_, name), queue)| stats.queues[*name].leased == queue.counts().1)
     }
 
     /// Nobody waits for what the manager writes of its own accord. It is written when this is.
@@ -188,7 +196,7 @@ impl World {
     /// The counts agree.
     pub fn check_counts(&self) {
         let stats = self.manager().stats();
-        for ((_, name), queue) in QUEUES.iter().zip(&self.plain.0) {
+        for ((_, name), queue) in QUEUES.iter().zip(&self.plain.queues) {
             let QueueStats { ready, leased, bytes, accepted, settled, .. } = stats.queues[*name];
             let expected = (queue.counts(), queue.accepted, queue.settled);
             assert_eq!(((ready, leased, bytes), accepted, settled), expected, "{name}");
@@ -216,7 +224,7 @@ impl World {
         let places: Vec<_> = letters.iter().map(|letter| (letter.queue.0, letter.seq)).collect();
         assert_eq!(places, self.plain.dead_letters());
         for letter in letters {
-            let item = &self.plain.0[usize::from(letter.queue.0)].items[&letter.seq];
+            let item = &self.plain.queues[usize::from(letter.queue.0)].items[&letter.seq];
             let told = (&letter.id, &letter.payload[..], letter.attempts, &letter.reason);
             assert_eq!(told, (&item.id, &item.payload[..], item.attempts, &item.reason));
         }
