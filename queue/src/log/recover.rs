@@ -148,16 +148,13 @@ impl Reader<'_> {
                 self.damage(expected, 0, 0, format!("{} segments are missing", number - expected));
             }
             previous = Some(number);
-            let damaged_before = self.recovery.damage.len();
             let mut own_ids = Vec::new();
             let hash_into = known.is_none().then_some(&mut own_ids);
             let end = self.read_segment(number, Some(number) == last, hash_into)?;
             if Some(number) == last {
-                // Beside bytes that can't be told apart nothing is written: what they look like must not change with what
-                // follows them. And what is put from here on is younger than all ids that are known.
-                let is_clean = self.recovery.damage.len() == damaged_before && ids.last() <= Some(&number);
+                // What is put from here on is younger than all ids that are known.
                 active = end
-                    .filter(|active| active.bytes < segment_bytes && is_clean)
+                    .filter(|active| active.bytes < segment_bytes && ids.last() <= Some(&number))
                     .map(|active| Active { ids: own_ids.len(), ..active });
             }
             if known.is_none() && active.is_none() {
@@ -165,8 +162,9 @@ impl Reader<'_> {
                 self.repairs.push(Repair::WriteIds(number, own_ids));
             }
         }
-        if let Some(missing) = ids.last().map(|ids| ids.saturating_sub(last.unwrap_or(*ids))).filter(|count| *count > 0) {
-            self.damage(last.unwrap_or(0) + 1, 0, 0, format!("{missing} segments are missing"));
+        let newest_ids = ids.last().copied().unwrap_or(0);
+        if let Some(last) = last.filter(|last| *last < newest_ids) {
+            self.damage(last + 1, 0, 0, format!("{} segments are missing", newest_ids - last));
         }
         Ok((ids_files, active))
     }
@@ -200,7 +198,7 @@ impl Reader<'_> {
         };
         let next = self.next_frame.unwrap_or(0);
         let mut bytes = size;
-        let mut taken_back = BTreeSet::new();
+        let (mut taken_back, mut is_clear) = (BTreeSet::new(), true);
         if is_last {
             let Tail { end, half_done } = read_tail(file.as_ref(), format, size, next).map_err(failed)?;
             taken_back.extend(half_done.iter().map(|(at, _)| *at));
@@ -211,7 +209,10 @@ impl Reader<'_> {
         self.recovery.bytes += bytes;
         self.core.segment_grew(number, &file, bytes);
         scan(file.as_ref(), format, bytes, next, &mut |found| match found {
-            Found::Damage { at, bytes, what } => self.damage(number, at, bytes, what.to_owned()),
+            Found::Damage { at, bytes, what } => {
+                self.damage(number, at, bytes, what.to_owned());
+                is_clear = false;
+            }
             Found::Void { number: frame, at } => self.check_frame_number(frame, number, at),
             Found::Frame { header, at, .. } if taken_back.contains(&at) => {
                 self.check_frame_number(header.number, number, at);
@@ -233,9 +234,10 @@ impl Reader<'_> {
             }
         })
         .map_err(failed)?;
-        // An older program must not take the segment for one of its own when there is something newer in it.
+        // An older program must not take the segment for one of its own when there is something newer in it. And what can't
+        // be told apart must not look like something else because of what follows it.
         let active = Active { number, seed: format.seed, file: Arc::clone(&file), bytes, ids: 0 };
-        Ok(format.has_copies.then_some(active))
+        Ok((format.has_copies && is_clear).then_some(active))
     }
 
     /// The last write is kept as far as it is whole.
