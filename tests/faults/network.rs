@@ -87,10 +87,10 @@ fn a_network_silent_for_longer_than_a_lease_leaves_no_lease_stuck() {
     for _ in 0..2 {
         client.wait_acknowledged(200);
         cut.set(Weather { is_stalled: true, ..Weather::default() });
-        // The manager gives everybody up, which its log tells: there is nobody left that it could tell otherwise.
-        let silent = |log: &str| log.matches("fell silent").count();
-        let before = silent(&cut.pipeline.log());
-        wait_for("lost leases", || (silent(&cut.pipeline.log()) >= before + 4).then_some(()));
+        // Workers and savers have lost their connections when the manager has given them up, or they the manager.
+        let lost = |log: &str| log.matches("fell silent").count() + log.matches("connection lost").count();
+        let before = lost(&cut.pipeline.log());
+        wait_for("lost leases", || (lost(&cut.pipeline.log()) >= before + 4).then_some(()));
         cut.set(Weather::default());
     }
     cut.end(client, dir.path());

@@ -75,18 +75,6 @@ async fn accept_all(host: Arc<Host>, mut listener: Listener, is_open: mpsc::Send
     let sockets = Arc::new(Semaphore::new(places_max + strangers_max));
     let mut strangers: VecDeque<oneshot::Sender<()>> = VecDeque::new();
     loop {
-        if strangers.len() >= strangers_max {
-            strangers.retain(|stranger| !stranger.is_closed());
-        }
-        if strangers.len() >= strangers_max {
-            host.grumbler.grumble("strangers", |again| {
-                let address = listener.address();
-                tracing::warn!(%address, again, "too many connections say nothing; the oldest is closed");
-            });
-            strangers.pop_front();
-        }
-        // Those who were sent away have theirs until they are gone, so there are never more sockets than were counted on.
-        let Ok(socket) = Arc::clone(&sockets).acquire_owned().await else { return };
         let accepted = match tokio::time::timeout(HEAL_EVERY, listener.accept()).await {
             Ok(Ok(accepted)) => accepted,
             Err(_) => {
@@ -103,6 +91,18 @@ async fn accept_all(host: Arc<Host>, mut listener: Listener, is_open: mpsc::Send
                 continue;
             }
         };
+        if strangers.len() >= strangers_max {
+            strangers.retain(|stranger| !stranger.is_closed());
+        }
+        if strangers.len() >= strangers_max {
+            host.grumbler.grumble("strangers", |again| {
+                let address = listener.address();
+                tracing::warn!(%address, again, "too many connections say nothing; the oldest is closed");
+            });
+            strangers.pop_front();
+        }
+        // Those who were sent away have theirs until they are gone, so there are never more sockets than were counted on.
+        let Ok(socket) = Arc::clone(&sockets).acquire_owned().await else { return };
         let (stranger, sent_away) = oneshot::channel();
         strangers.push_back(stranger);
         let door = Door { sent_away, places: Arc::clone(&places), places_max };

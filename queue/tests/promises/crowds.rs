@@ -1,6 +1,7 @@
 //! Crowds at the port.
 
 use queue::*;
+use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
 use crate::support::*;
@@ -60,4 +61,17 @@ async fn whoever_fills_one_address_leaves_the_other_free() {
     // One who leaves makes room.
     inside.pop().unwrap().close().await;
     Client::connect(settings_of(&tcp, None)).await.unwrap();
+}
+
+#[tokio::test]
+async fn one_at_the_door_is_not_sent_away_for_nobody() {
+    let dir = dir();
+    // Room for one at the door, and for one inside.
+    let (unix, _) = on_both(ManagerSettings { connections_max: 1, ..settings(dir.path()) }, None).await;
+    let Address::Unix(path) = &unix else { panic!("a socket file") };
+    let mut silent = tokio::net::UnixStream::connect(path).await.unwrap();
+    let mut greeting = [0; 256];
+    assert!(silent.read(&mut greeting).await.unwrap() > 0);
+    let more = tokio::time::timeout(std::time::Duration::from_millis(300), silent.read(&mut greeting)).await;
+    assert!(more.is_err(), "it was sent away");
 }
