@@ -255,3 +255,6 @@ fn weight(shape: &Shape, reason: Option<&str>) -> u64 {
 fn reason_weight(reason: &str) -> u64 {
     2 * reason.len() as u64
 }
+
+#[cfg(test)]
+mod tests;

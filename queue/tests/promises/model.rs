@@ -86,7 +86,8 @@ fn take(world: &mut World, step: Step, number: usize) {
             let client = session.client.clone();
             if let Some(chosen) = session.held[queue].pop() {
                 session.past = Some((QUEUES[queue].0, chosen.lease));
-                let reason = format!("buried in step {number}");
+                // Some are too long.
+                let reason = format!("buried in step {number} {}", "é".repeat(number % 3 * 300));
                 assert_eq!(world.wait(client.bury(QUEUES[queue].0, chosen.lease, reason.clone())), Ok(()));
                 world.plain.queues[queue].bury(chosen.lease.seq, &reason);
                 world.check_letters();

@@ -4,8 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use queue::{PutOutcome, QueueId};
 
-/// Ids remembered.
-pub const WINDOW: usize = 16;
+/// Ids remembered: few, so that some are forgotten.
+pub const WINDOW: usize = 6;
+/// Characters kept of a reason.
+const REASON_CHARS_MAX: usize = 500;
 /// Payload bytes of one item at most.
 pub const ITEM_BYTES_MAX: usize = 32 << 20;
 
@@ -166,7 +168,7 @@ impl PlainQueue {
         let item = self.items.get_mut(&seq).expect("a known item");
         item.attempts += 1;
         item.state = State::Dead;
-        item.reason = reason.to_owned();
+        item.reason = reason.chars().take(REASON_CHARS_MAX).collect();
     }
 
     pub fn retry(&mut self, seq: u64) {
