@@ -11,7 +11,7 @@ use std::sync::{Arc, LazyLock};
 use disk::MemoryDisk;
 use libfuzzer_sys::fuzz_target;
 use peak_alloc::PeakAlloc;
-use queue::fuzzing::{Kept, drain, kept, put, remembered};
+use queue::fuzzing::{Kept, drain, is_used_up, kept, put, remembered};
 use queue::{Manager, ManagerSettings, OpenError, POSTS, RESULTS, Recovery};
 
 #[global_allocator]
@@ -69,6 +69,9 @@ fuzz_target!(|input: &[u8]| {
         Err(OpenError::Newer { .. } | OpenError::UnknownQueue { .. }) => return,
         Err(error) => panic!("{error}"),
     };
+    if is_used_up(&manager) {
+        return;
+    }
     let mut expected = all(&manager);
     let ids = remembered(&manager);
     drop(manager);

@@ -60,6 +60,13 @@ pub fn remembered(manager: &Manager) -> Vec<u128> {
     manager.shared.core().window.newest(usize::MAX)
 }
 
+/// Whether numbers are so high that there are hardly more: no log gets there, but an input may say so.
+pub fn is_used_up(manager: &Manager) -> bool {
+    let core = manager.shared.core();
+    let Record::Head { epoch, next_seqs } = core.head() else { return true };
+    epoch > 1 << 30 || next_seqs.iter().any(|(_, seq)| *seq > 1 << 61)
+}
+
 /// Makes a call of the state machine and waits for its answer.
 fn call(manager: &Manager, step: impl FnOnce(&mut Core, Reply)) -> Option<Answer> {
     let (to, mut answers) = unbounded_channel();
