@@ -9,6 +9,8 @@ mod apply;
 pub(crate) mod commands;
 pub(crate) mod leases;
 mod queue;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

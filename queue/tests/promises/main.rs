@@ -14,4 +14,5 @@ mod model;
 mod poison;
 mod power;
 mod support;
+mod turns;
 mod wire;

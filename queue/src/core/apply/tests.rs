@@ -1,39 +1,7 @@
 //! What is live where, and what a log means in which something is missing.
 
-use std::io::{self, IoSlice};
-
 use super::*;
-use crate::settings::ManagerSettings;
-
-struct NoFile;
-
-impl SegmentFile for NoFile {
-    fn append(&self, _: &mut [IoSlice<'_>]) -> io::Result<()> {
-        Ok(())
-    }
-    fn sync(&self) -> io::Result<()> {
-        Ok(())
-    }
-    fn read_at(&self, _: &mut [u8], _: u64) -> io::Result<()> {
-        Ok(())
-    }
-    fn size(&self) -> io::Result<u64> {
-        Ok(0)
-    }
-    fn truncate(&self, _: u64) -> io::Result<()> {
-        Ok(())
-    }
-    fn overwrite(&self, _: &[u8], _: u64) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-fn core() -> Core {
-    let mut core = Core::new(&ManagerSettings::pipeline("nowhere"));
-    let file: Arc<dyn SegmentFile> = Arc::new(NoFile);
-    (1..4).for_each(|segment| core.segment_grew(segment, &file, 10_000));
-    core
-}
+use crate::core::tests::core;
 
 fn replay(core: &mut Core, segment: u32, record: &Record) {
     core.replay(record, Place { segment, offset: 100 }, &[]).expect("a known queue");

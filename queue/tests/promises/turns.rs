@@ -1,0 +1,123 @@
+//! Whose turn it is: what comes back goes to those who wait, once, and nobody waits for the dead.
+
+use queue::*;
+
+use crate::support::*;
+
+/// A consumer that waits for one item and then holds it, and what it gets.
+fn waiting(client: &Client) -> tokio::task::JoinHandle<String> {
+    let client = client.clone();
+    tokio::spawn(async move { ids(&lease(&client, POSTS, 1).await)[0].to_owned() })
+}
+
+#[tokio::test]
+async fn what_is_given_back_goes_at_once_to_who_waits() {
+    let dir = dir();
+    let running = start(settings(dir.path())).await;
+    let (first, second, third) =
+        (running.client("first").await, running.client("second").await, running.client("third").await);
+    first.put(POSTS, items(0..2)).await.unwrap();
+    let released = lease(&first, POSTS, 1).await;
+    let closed = running.client("closed").await;
+    lease(&closed, POSTS, 1).await;
+    let began = std::time::Instant::now();
+    let given = (waiting(&second), waiting(&third));
+    first.release(POSTS, leases(&released)).await.unwrap();
+    closed.close().await;
+    let mut given = [given.0.await.unwrap(), given.1.await.unwrap()];
+    given.sort();
+    assert_eq!(given, ["id-0", "id-1"]);
+    assert!(began.elapsed() < SOON / 2, "after {:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn a_lease_that_is_given_back_twice_is_there_once() {
+    let dir = dir();
+    let running = start(settings(dir.path())).await;
+    let client = running.client("one").await;
+    client.put(POSTS, items(0..2)).await.unwrap();
+    let taken = lease(&client, POSTS, 2).await;
+    client.release(POSTS, [leases(&taken), leases(&taken)].concat()).await.unwrap();
+    assert_eq!(running.counts("posts").ready, 2);
+    assert_eq!(ids(&lease(&client, POSTS, 10).await), ["id-0", "id-1"]);
+}
+
+#[tokio::test]
+async fn a_death_after_the_sentinel_is_nobodys_fault() {
+    let dir = dir();
+    let running = start(settings(dir.path())).await;
+    let client = running.client("one").await;
+    client.put(POSTS, items(0..2)).await.unwrap();
+    let (told, mut is_told) = tokio::sync::mpsc::unbounded_channel();
+    let settings_of_victim = running.client_settings("victim");
+    let manager = running.manager.clone();
+    tokio::task::spawn_blocking(move || {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        runtime.block_on(async {
+            let client = Client::connect(settings_of_victim).await.unwrap();
+            lease(&client, POSTS, 2).await;
+            manager.stop(POSTS);
+            told.send(client.lease(POSTS, want(1)).await.unwrap()).unwrap();
+            std::mem::forget(client);
+        });
+        drop(manager);
+        runtime.shutdown_background();
+    })
+    .await
+    .unwrap();
+    assert_eq!(is_told.recv().await, Some(Leased::Stop));
+    until("the leases are free", || running.counts("posts").leased == 0).await;
+    drop(client);
+    running.stop().await;
+    let running = start(settings(dir.path())).await;
+    let again = lease(&running.client("one").await, POSTS, 2).await;
+    assert!(again.len() == 2 && again.iter().all(|delivery| delivery.attempt == 1), "{again:?}");
+}
+
+#[tokio::test]
+async fn nobody_waits_for_a_dead_consumer_that_was_to_take_the_suspects() {
+    let dir = dir();
+    let running = start(settings(dir.path())).await;
+    let client = running.client("one").await;
+    client.put(POSTS, items(0..5)).await.unwrap();
+    killed(&running, POSTS, 5).await;
+    let suspects = lease(&client, POSTS, 5).await;
+    client.put(POSTS, items(5..10)).await.unwrap();
+    let busy = running.client("busy").await;
+    lease(&busy, POSTS, 1).await;
+    let victim = running.client_settings("victim");
+    let (releasing, suspects) = (client.clone(), leases(&suspects));
+    let asked = tokio::task::spawn_blocking(move || {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let asked = runtime.block_on(async {
+            let victim = Client::connect(victim).await.unwrap();
+            lease(&victim, POSTS, 1).await;
+            releasing.release(POSTS, suspects).await.unwrap();
+            let asked = victim.lease(POSTS, want(1)).await.unwrap();
+            std::mem::forget(victim);
+            asked
+        });
+        runtime.shutdown_background();
+        asked
+    });
+    assert_eq!(asked.await.unwrap(), Leased::Flush);
+    until("the dead consumer holds nothing", || running.counts("posts").leased == 1).await;
+    // Now another is asked to make room for them.
+    assert_eq!(busy.lease(POSTS, want(1)).await.unwrap(), Leased::Flush);
+}
+
+#[tokio::test]
+async fn no_bound_is_too_small_to_go_on() {
+    let dir = dir();
+    let mut none = settings(dir.path());
+    for queue in &mut none.queues {
+        (queue.items_max, queue.bytes_max) = (0, 0);
+    }
+    let running = start(none).await;
+    let client = running.client("one").await;
+    client.put(POSTS, items(0..1)).await.unwrap();
+    let taken = lease(&client, POSTS, 1).await;
+    let outputs = Outputs { queue: RESULTS, items: items(10..11) };
+    client.settle(POSTS, leases(&taken), Some(outputs)).await.unwrap();
+    assert_eq!(drain(&client, RESULTS).await, ["id-10"]);
+}
