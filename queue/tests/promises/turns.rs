@@ -4,10 +4,16 @@ use queue::*;
 
 use crate::support::*;
 
-/// A consumer that waits for one item and then holds it, and what it gets.
-fn waiting(client: &Client) -> tokio::task::JoinHandle<String> {
-    let client = client.clone();
-    tokio::spawn(async move { ids(&lease(&client, POSTS, 1).await)[0].to_owned() })
+/// What a consumer gets that waits for one item, and then holds it.
+async fn waiting(client: &Client) -> tokio::task::JoinHandle<String> {
+    let waiting = tokio::spawn({
+        let client = client.clone();
+        async move { ids(&lease(&client, POSTS, 1).await)[0].to_owned() }
+    });
+    tokio::task::yield_now().await;
+    // Behind the lease on the same connection: it waits by now.
+    client.stats().await.unwrap();
+    waiting
 }
 
 #[tokio::test]
@@ -17,16 +23,14 @@ async fn what_is_given_back_goes_at_once_to_who_waits() {
     let (first, second, third) =
         (running.client("first").await, running.client("second").await, running.client("third").await);
     first.put(POSTS, items(0..2)).await.unwrap();
-    let released = lease(&first, POSTS, 1).await;
-    let closed = running.client("closed").await;
-    lease(&closed, POSTS, 1).await;
+    let held = lease(&first, POSTS, 2).await;
     let began = std::time::Instant::now();
-    let given = (waiting(&second), waiting(&third));
-    first.release(POSTS, leases(&released)).await.unwrap();
-    closed.close().await;
-    let mut given = [given.0.await.unwrap(), given.1.await.unwrap()];
-    given.sort();
-    assert_eq!(given, ["id-0", "id-1"]);
+    let waits = waiting(&second).await;
+    first.release(POSTS, leases(&held[..1])).await.unwrap();
+    assert_eq!(waits.await.unwrap(), "id-0");
+    let waits = waiting(&third).await;
+    first.close().await;
+    assert_eq!(waits.await.unwrap(), "id-1");
     assert!(began.elapsed() < SOON / 2, "after {:?}", began.elapsed());
 }
 
