@@ -9,9 +9,9 @@ use crate::log::cache::Place;
 use crate::log::disk::SegmentFile;
 use crate::log::frame::{Batch, Moved, Record, Shape};
 
-/// Bytes that a record takes beside its id and payload when it is copied forward, with its part of the frame, at most:
-/// all of them are there twice. What is live is counted with them, so that copying always comes to an end.
-const OVERHEAD: u64 = 96;
+/// Bytes that a record takes beside its id and payload when it is copied forward alone, at most: header and fields, both
+/// twice. What is live is counted with them, so that copying always comes to an end.
+const OVERHEAD: u64 = 160;
 
 impl Core {
     /// What must outlive all older segments.
@@ -65,10 +65,8 @@ impl Core {
             Record::Settle { queue, ranges, outputs } => {
                 let q = self.position(*queue).ok_or(*queue)?;
                 for seq in ranges.iter().flat_map(|(first, count)| *first..first.saturating_add(u64::from(*count))) {
-                    if let Some(entry) = self.queues[q].remove(seq) {
-                        self.unlive(&entry.place, &entry.shape, None);
-                        self.queues[q].settled += u64::from(!is_replay);
-                    }
+                    self.take_out(q, seq);
+                    self.queues[q].settled += u64::from(!is_replay);
                 }
                 if let Some(outputs) = outputs {
                     self.add_batch(outputs, area, damaged, is_replay)?;
@@ -114,14 +112,12 @@ impl Core {
             }
             Record::Drop { queue, seq } => {
                 let q = self.position(*queue).ok_or(*queue)?;
-                if let Some(dead) = self.queues[q].dead.remove(seq) {
-                    self.unlive(&dead.entry.place, &dead.entry.shape, Some(&dead.reason));
-                }
+                self.take_out(q, *seq);
             }
             Record::Move(moved) => {
                 let mut place = area;
                 for (index, moved) in moved.iter().enumerate() {
-                    self.move_record(moved, place, damaged.get(index) == Some(&true))?;
+                    self.move_record(moved, place, damaged.get(index) == Some(&true), is_replay)?;
                     place.offset += moved.shape.record_len() as u32;
                 }
             }
@@ -157,38 +153,48 @@ impl Core {
         Ok(())
     }
 
-    /// A copy is as good as its original; a damaged copy is worse.
-    fn move_record(&mut self, moved: &Moved, place: Place, is_damaged: bool) -> Result<(), u8> {
+    /// A copy is as good as its original; a damaged copy is worse. When the log is read back a copy is better, because it
+    /// says everything there was to know of its record, and commands about that may have been lost to damage since.
+    fn move_record(&mut self, moved: &Moved, place: Place, is_damaged: bool, is_replay: bool) -> Result<(), u8> {
         let q = self.position(moved.queue).ok_or(moved.queue)?;
-        let queue = &mut self.queues[q];
-        queue.next_seq = queue.next_seq.max(moved.seq + 1);
+        self.queues[q].next_seq = self.queues[q].next_seq.max(moved.seq + 1);
         if is_damaged {
             return Ok(());
         }
-        let known = match (queue.items.get_mut(&moved.seq), queue.dead.get_mut(&moved.seq)) {
-            (Some(entry), _) => Some(std::mem::replace(&mut entry.place, place)),
-            (None, Some(dead)) => Some(std::mem::replace(&mut dead.entry.place, place)),
-            (None, None) => None,
-        };
         let reason = moved.dead.as_ref().map(|(reason, _)| reason.as_str());
-        match known {
-            Some(old) => self.unlive(&old, &moved.shape, reason),
-            None => {
-                let Moved { seq, put_ms, attempts, shape, .. } = *moved;
-                let entry = Entry { place, shape, put_ms, attempts, holder: Holder::Ready };
-                match &moved.dead {
-                    Some((reason, died_at_ms)) => {
-                        queue.dead.insert(seq, Dead { entry, reason: reason.clone(), died_at_ms: *died_at_ms });
-                    }
-                    None => queue.add(seq, entry),
+        if is_replay {
+            self.take_out(q, moved.seq);
+            let queue = &mut self.queues[q];
+            let Moved { seq, put_ms, attempts, shape, .. } = *moved;
+            let entry = Entry { place, shape, put_ms, attempts, holder: Holder::Ready };
+            match &moved.dead {
+                Some((reason, died_at_ms)) => {
+                    queue.dead.insert(seq, Dead { entry, reason: reason.clone(), died_at_ms: *died_at_ms });
                 }
+                None => queue.add(seq, entry),
             }
+        } else {
+            let queue = &mut self.queues[q];
+            let dead = queue.dead.get_mut(&moved.seq).map(|dead| &mut dead.entry);
+            let Some(entry) = queue.items.get_mut(&moved.seq).or(dead) else { return Ok(()) };
+            let old = std::mem::replace(&mut entry.place, place);
+            self.unlive(&old, &moved.shape, reason);
         }
         if let Some(segment) = self.segments.get_mut(&place.segment) {
             segment.live_items += 1;
             segment.live_bytes += weight(&moved.shape, reason);
         }
         Ok(())
+    }
+
+    /// Forgets a record, wherever it is. A command that was lost to damage may have left it among the living or the dead.
+    fn take_out(&mut self, q: usize, seq: u64) {
+        if let Some(entry) = self.queues[q].remove(seq) {
+            self.unlive(&entry.place, &entry.shape, None);
+        }
+        if let Some(dead) = self.queues[q].dead.remove(&seq) {
+            self.unlive(&dead.entry.place, &dead.entry.shape, Some(&dead.reason));
+        }
     }
 
     fn unlive(&mut self, place: &Place, shape: &Shape, reason: Option<&str>) {
