@@ -207,20 +207,43 @@ fn flip_last(dir: &Path, wanted: &[u8]) {
     flip(&log, at);
 }
 
+/// A log in memory: what was on the disk right before and right after its first segment was removed.
+async fn until_the_first_removal(dir: &Path, begin: impl AsyncFnOnce(&Client)) -> [Files; 2] {
+    let small = ManagerSettings { segment_bytes: 4 << 10, ..settings(dir) };
+    let disk = MemoryDisk::new(Files::new(), Duration::ZERO);
+    let running = serve_in(dir, Manager::open_on(small, Arc::new(disk.clone())).unwrap(), None).await;
+    let client = running.client("one").await;
+    begin(&client).await;
+    let is_removal = |op: &Op| matches!(op, Op::Remove(name) if name == "0000000001.log");
+    let mut removal = None;
+    for number in 0..10_000 {
+        client.put(POSTS, vec![item(number, vec![7; 1000])]).await.unwrap();
+        drain(&client, POSTS).await;
+        removal = disk.journal().iter().position(is_removal);
+        if removal.is_some() {
+            break;
+        }
+    }
+    running.stop().await;
+    let (journal, removal) = (disk.journal(), removal.unwrap());
+    [removal, removal + 1].map(|count| after_power_loss(&Files::new(), &journal[..count], Survivors::Everything))
+}
+
 #[tokio::test]
 async fn a_damaged_copy_at_the_end_of_the_log_costs_none_of_those_copied_with_it() {
     let dir = dir();
-    let small = || ManagerSettings { segment_bytes: 64 << 10, ..settings(dir.path()) };
-    let running = start(small()).await;
-    let client = running.client("one").await;
-    client.put(POSTS, items(0..5)).await.unwrap();
-    for delivery in lease(&client, POSTS, 5).await {
-        client.bury(POSTS, delivery.lease, "no".to_owned()).await.unwrap();
-    }
-    outlive_the_first_segment(&client, dir.path()).await;
-    running.stop().await;
-    flip_last(dir.path(), b"payload of 2");
-    let running = start(small()).await;
+    let [_, mut files] = until_the_first_removal(dir.path(), async |client: &Client| {
+        client.put(POSTS, items(0..5)).await.unwrap();
+        for delivery in lease(client, POSTS, 5).await {
+            client.bury(POSTS, delivery.lease, "no".to_owned()).await.unwrap();
+        }
+    })
+    .await;
+    let copied = b"payload of 2";
+    let find = |bytes: &Vec<u8>| bytes.windows(copied.len()).rposition(|window| window == copied);
+    let (bytes, at) = files.values_mut().rev().find_map(|bytes| find(bytes).map(|at| (bytes, at))).unwrap();
+    bytes[at] ^= 0x10;
+    let running = start_on(MemoryDisk::new(files, Duration::ZERO), dir.path()).await;
     assert_eq!((running.recovery.damage.len(), running.recovery.torn_bytes), (1, 0), "{:?}", running.recovery);
     let left = running.client("one").await.dead_letters(None, 10).await.unwrap();
     assert_eq!(left.iter().map(|letter| letter.id.as_str()).collect::<Vec<_>>(), ["id-0", "id-1", "id-3", "id-4"]);
@@ -275,28 +298,17 @@ async fn a_payload_that_was_damaged_before_it_was_copied_is_never_delivered() {
 #[tokio::test]
 async fn a_copy_says_what_a_lost_segment_said_of_its_record() {
     let dir = dir();
-    let small = || ManagerSettings { segment_bytes: 4 << 10, ..settings(dir.path()) };
-    let disk = MemoryDisk::new(Files::new(), Duration::ZERO);
-    let running = serve_in(dir.path(), Manager::open_on(small(), Arc::new(disk.clone())).unwrap(), None).await;
-    let client = running.client("one").await;
-    client.put(POSTS, vec![item("a", "x"), item("fill", vec![1; 4000])]).await.unwrap();
-    let taken = lease(&client, POSTS, 2).await;
-    client.bury(POSTS, taken[0].lease, "r".repeat(400)).await.unwrap();
-    client.put(POSTS, vec![item("g", vec![1; 4000])]).await.unwrap();
-    client.settle(POSTS, leases(&taken[1..]), None).await.unwrap();
-    for number in 0..30 {
-        client.put(POSTS, vec![item(number, vec![7; 1000])]).await.unwrap();
-        drain(&client, POSTS).await;
-    }
-    running.stop().await;
-    let journal = disk.journal();
-    let is_removal = |op: &Op| matches!(op, Op::Remove(name) if name == "0000000001.log");
-    let removal = journal.iter().position(is_removal).unwrap();
-    let mut files = after_power_loss(&Files::new(), &journal[..removal], Survivors::Everything);
+    let [mut files, _] = until_the_first_removal(dir.path(), async |client: &Client| {
+        client.put(POSTS, vec![item("a", "x"), item("fill", vec![1; 4000])]).await.unwrap();
+        let taken = lease(client, POSTS, 2).await;
+        client.bury(POSTS, taken[0].lease, "r".repeat(400)).await.unwrap();
+        client.put(POSTS, vec![item("g", vec![1; 4000])]).await.unwrap();
+        client.settle(POSTS, leases(&taken[1..]), None).await.unwrap();
+    })
+    .await;
     // The segment in which it became a dead letter.
     files.get_mut("0000000002.log").unwrap()[..48].fill(0);
-    let disk = MemoryDisk::new(files, Duration::ZERO);
-    let running = serve_in(dir.path(), Manager::open_on(small(), Arc::new(disk)).unwrap(), None).await;
+    let running = start_on(MemoryDisk::new(files, Duration::ZERO), dir.path()).await;
     let letters = running.client("one").await.dead_letters(None, 10).await.unwrap();
     assert_eq!(letters.iter().map(|letter| letter.id.as_str()).collect::<Vec<_>>(), ["a"]);
 }
