@@ -22,6 +22,8 @@ use crate::log::segment::VERSION;
 use crate::settings::ManagerSettings;
 use crate::writer::Writer;
 
+/// Bytes of a segment at least: far more than its preamble and head.
+const SEGMENT_BYTES_MIN: u64 = 2 << 10;
 /// How often the free space is looked at.
 const SPACE_EVERY: Duration = Duration::from_secs(1);
 
@@ -299,6 +301,9 @@ fn check(settings: &ManagerSettings) -> Result<(), OpenError> {
     }
     if settings.segment_bytes > 1 << 30 {
         return refused("a segment has at most 1 GiB; give a smaller segment_bytes");
+    }
+    if settings.segment_bytes < SEGMENT_BYTES_MIN {
+        return refused("a segment has at least 2 KiB, or nothing but heads would fit; give a larger segment_bytes");
     }
     if settings.lease_timeout < Duration::from_millis(100) {
         return refused("consumers need at least 0.1 s between two signs of life; give a longer lease_timeout");

@@ -41,12 +41,17 @@ impl Writer {
 
     /// Writes until the manager goes away or the disk fails.
     pub(crate) fn run(mut self) {
-        while let Some(group) = self.next_group() {
-            if let Err(error) = self.write_all(group).and_then(|()| self.tidy()) {
-                self.shared.fail(&error);
-                return;
-            }
+        if let Err(error) = self.write_until_the_end() {
+            self.shared.fail(&error);
         }
+    }
+
+    fn write_until_the_end(&mut self) -> io::Result<()> {
+        while let Some(group) = self.next_group() {
+            self.write_all(group)?;
+            self.tidy()?;
+        }
+        self.seal_last_write()
     }
 
     fn next_group(&self) -> Option<Vec<Command>> {
@@ -112,7 +117,8 @@ impl Writer {
         self.log.active.ids += commands.iter().map(|command| command.ids.len()).sum::<usize>();
         let written = commands.iter().filter(|command| command.record.is_some());
         for (command, place) in written.zip(&places) {
-            if let [area] = command.area.as_slice() {
+            // A copy is what the disk gave back, which may be damaged: nothing but reading it again tells.
+            if let ([area], false) = (command.area.as_slice(), matches!(command.record, Some(Record::Move(_)))) {
                 self.shared.cache.insert(*place, area.clone(), command.held);
             }
         }
@@ -152,17 +158,30 @@ impl Writer {
         loop {
             self.remove_done()?;
             let is_moved = !self.is_stuck && self.move_some()?;
-            // Somebody waits: the rest comes after the next group.
-            if !is_moved || !self.shared.core().pending.is_empty() {
+            // Somebody waits: the rest comes after the next group, or after the next start.
+            let core = self.shared.core();
+            if !is_moved || !core.pending.is_empty() || core.is_ending {
                 return Ok(());
             }
         }
     }
 
+    /// Writes a head, so that whatever was written before is not the last write any more: damage in that costs what is
+    /// damaged, and is not taken for a write that was broken off.
+    fn seal_last_write(&mut self) -> io::Result<()> {
+        let head = self.shared.core().head();
+        self.log.commit(&[Piece { record: &head, area: &[] }])?;
+        let active = &self.log.active;
+        self.shared.core().segment_grew(active.number, &active.file, active.bytes);
+        Ok(())
+    }
+
     fn remove_done(&mut self) -> io::Result<()> {
         loop {
+            let Some(number) = self.shared.core().segment_to_remove() else { return Ok(()) };
+            // What is removed is done by a write that must not be cut or taken back any more.
+            self.seal_last_write()?;
             let mut core = self.shared.core();
-            let Some(number) = core.segment_to_remove() else { return Ok(()) };
             core.segments.remove(&number);
             let oldest = core.segments.first_key_value().map_or(number, |(oldest, _)| *oldest);
             drop(core);

@@ -9,9 +9,9 @@ use crate::log::cache::Place;
 use crate::log::disk::SegmentFile;
 use crate::log::frame::{Batch, Moved, Record, Shape};
 
-/// Bytes that a record takes beside its id and payload when it is copied forward, with its part of the frame, at most:
-/// all of them are there twice. What is live is counted with them, so that copying always comes to an end.
-const OVERHEAD: u64 = 96;
+/// Bytes that a record takes beside its id and payload when it is copied forward alone, at most: header and fields, both
+/// twice. What is live is counted with them, so that copying always comes to an end.
+const OVERHEAD: u64 = 160;
 
 impl Core {
     /// What must outlive all older segments.
@@ -65,13 +65,9 @@ impl Core {
             Record::Settle { queue, ranges, outputs } => {
                 let q = self.position(*queue).ok_or(*queue)?;
                 for (first, count) in ranges {
-                    // By what is there, not by what is said: a range that is nonsense ends at once.
-                    let range = *first..first.saturating_add(u64::from(*count));
-                    while let Some((&seq, _)) = self.queues[q].items.range(range.clone()).next() {
-                        if let Some(entry) = self.queues[q].remove(seq) {
-                            self.unlive(&entry.place, &entry.shape, None);
-                            self.queues[q].settled += u64::from(!is_replay);
-                        }
+                    for seq in self.queues[q].known(*first, *count) {
+                        self.take_out(q, seq);
+                        self.queues[q].settled += u64::from(!is_replay);
                     }
                 }
                 if let Some(outputs) = outputs {
@@ -118,14 +114,12 @@ impl Core {
             }
             Record::Drop { queue, seq } => {
                 let q = self.position(*queue).ok_or(*queue)?;
-                if let Some(dead) = self.queues[q].dead.remove(seq) {
-                    self.unlive(&dead.entry.place, &dead.entry.shape, Some(&dead.reason));
-                }
+                self.take_out(q, *seq);
             }
             Record::Move(moved) => {
                 let mut place = area;
                 for (index, moved) in moved.iter().enumerate() {
-                    self.move_record(moved, place, damaged.get(index) == Some(&true))?;
+                    self.move_record(moved, place, damaged.get(index) == Some(&true), is_replay)?;
                     place.offset += moved.shape.record_len() as u32;
                 }
             }
@@ -140,8 +134,7 @@ impl Core {
         for (index, shape) in batch.shapes.iter().enumerate() {
             let seq = batch.first_seq + index as u64;
             // A number is given once, and rising.
-            let may_be_taken = is_replay && seq < queue.next_seq;
-            let is_taken = may_be_taken && (queue.items.contains_key(&seq) || queue.dead.contains_key(&seq));
+            let is_taken = is_replay && seq < queue.next_seq && !queue.known(seq, 1).is_empty();
             if damaged.get(index) != Some(&true) && !is_taken {
                 let holder = Holder::Ready;
                 queue.add(seq, Entry { place, shape: *shape, put_ms: batch.put_ms, attempts: 0, holder });
@@ -164,37 +157,48 @@ impl Core {
         Ok(())
     }
 
-    /// A copy is as good as its original, and better where a command in between could not be read: it says what became of
-    /// it. A damaged copy is worse.
-    fn move_record(&mut self, moved: &Moved, place: Place, is_damaged: bool) -> Result<(), u8> {
+    /// A copy is as good as its original; a damaged copy is worse. When the log is read back a copy is better, because it
+    /// says everything there was to know of its record, and commands about that may have been lost to damage since.
+    fn move_record(&mut self, moved: &Moved, place: Place, is_damaged: bool, is_replay: bool) -> Result<(), u8> {
         let q = self.position(moved.queue).ok_or(moved.queue)?;
-        let queue = &mut self.queues[q];
-        queue.next_seq = queue.next_seq.max(moved.seq + 1);
+        self.queues[q].next_seq = self.queues[q].next_seq.max(moved.seq + 1);
         if is_damaged {
             return Ok(());
         }
-        let old = match queue.remove(moved.seq) {
-            Some(entry) => Some((entry, None)),
-            None => queue.dead.remove(&moved.seq).map(|dead| (dead.entry, Some(dead.reason))),
-        };
-        let holder = old.as_ref().map_or(Holder::Ready, |(entry, _)| entry.holder);
-        let Moved { seq, put_ms, attempts, shape, .. } = *moved;
-        let entry = Entry { place, shape, put_ms, attempts, holder };
         let reason = moved.dead.as_ref().map(|(reason, _)| reason.as_str());
-        match &moved.dead {
-            Some((reason, died_at_ms)) => {
-                queue.dead.insert(seq, Dead { entry, reason: reason.clone(), died_at_ms: *died_at_ms });
+        if is_replay {
+            self.take_out(q, moved.seq);
+            let queue = &mut self.queues[q];
+            let Moved { seq, put_ms, attempts, shape, .. } = *moved;
+            let entry = Entry { place, shape, put_ms, attempts, holder: Holder::Ready };
+            match &moved.dead {
+                Some((reason, died_at_ms)) => {
+                    queue.dead.insert(seq, Dead { entry, reason: reason.clone(), died_at_ms: *died_at_ms });
+                }
+                None => queue.add(seq, entry),
             }
-            None => queue.add(seq, entry),
-        }
-        if let Some((old, reason)) = old {
-            self.unlive(&old.place, &old.shape, reason.as_deref());
+        } else {
+            let queue = &mut self.queues[q];
+            let dead = queue.dead.get_mut(&moved.seq).map(|dead| &mut dead.entry);
+            let Some(entry) = queue.items.get_mut(&moved.seq).or(dead) else { return Ok(()) };
+            let old = std::mem::replace(&mut entry.place, place);
+            self.unlive(&old, &moved.shape, reason);
         }
         if let Some(segment) = self.segments.get_mut(&place.segment) {
             segment.live_items += 1;
             segment.live_bytes += weight(&moved.shape, reason);
         }
         Ok(())
+    }
+
+    /// Forgets a record, wherever it is. A command that was lost to damage may have left it among the living or the dead.
+    fn take_out(&mut self, q: usize, seq: u64) {
+        if let Some(entry) = self.queues[q].remove(seq) {
+            self.unlive(&entry.place, &entry.shape, None);
+        }
+        if let Some(dead) = self.queues[q].dead.remove(&seq) {
+            self.unlive(&dead.entry.place, &dead.entry.shape, Some(&dead.reason));
+        }
     }
 
     fn unlive(&mut self, place: &Place, shape: &Shape, reason: Option<&str>) {

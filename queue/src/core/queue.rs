@@ -186,6 +186,13 @@ impl QueueState {
         Some(entry)
     }
 
+    /// Which of these numbers are items or dead letters: however many are named, it takes as long as there are some.
+    pub(crate) fn known(&self, first: u64, count: u32) -> Vec<u64> {
+        let range = first..first.saturating_add(u64::from(count));
+        let items = self.items.range(range.clone()).map(|(seq, _)| *seq);
+        items.chain(self.dead.range(range).map(|(seq, _)| *seq)).collect()
+    }
+
     pub(crate) fn stats(&self, now_ms: u64) -> QueueStats {
         // Numbers are given in the order of puts, so the lowest is the oldest.
         let oldest_ms = self.items.first_key_value().map_or(now_ms, |(_, entry)| entry.put_ms);

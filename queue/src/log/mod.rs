@@ -47,7 +47,8 @@
 //!
 //! # Delete
 //! Segments go strictly oldest first, each removal synced before the next: a settlement is always in the same or a
-//! younger segment than what it settles, so nothing comes back. When the log is more than twice as large as what is
+//! younger segment than what it settles, so nothing comes back. Before a removal, and at a stop, a head is written by
+//! itself, so that what made the removal right is not the last write any more, which recovery may cut or take back. When the log is more than twice as large as what is
 //! live, and two segments, the live records of the oldest one are copied forward.
 //!
 //! # Duplicates
@@ -66,8 +67,9 @@
 //! - Where one copy of a command's fields is damaged, the other is written over it.
 //! - A segment whose beginning can't be read is kept under another name.
 //!
-//! Then the last segment is synced, because rules for the last write must not be needed for one before it. Anything that
-//! can't be read is damage: listed, counted, logged.
+//! Then the last write is written again and synced, because the rules for the last write must not be needed for one before
+//! it. Anything that can't be understood is damage: listed, counted, logged. A file that the disk refuses to read refuses
+//! the start: nothing is guessed from what may be there tomorrow.
 
 pub(crate) mod cache;
 pub(crate) mod disk;

@@ -12,7 +12,7 @@ use crate::log::frame::{Batch, Format, Record};
 use crate::log::repair::Repair;
 use crate::log::report::{Damage, Recovery};
 use crate::log::scan::{Found, Tail, read_tail, scan};
-use crate::log::segment::{PREAMBLE, Preamble, damaged_name, ids_name, number_of, segment_name};
+use crate::log::segment::{PREAMBLE, Preamble, damaged_name, ids_name, number_of, number_of_damaged, segment_name};
 use crate::log::store::{Active, Log, Piece};
 use crate::log::window::{decode_ids, id_hash};
 
@@ -32,6 +32,8 @@ pub(crate) fn recover(
     let began = Instant::now();
     let Read { mut recovery, repairs, active, next_number, frame_number, ids_files } =
         read(&disk, core, segment_bytes)?;
+    // Before anything is done about it: should that fail, it has been said.
+    tell(&recovery);
     for repair in repairs {
         repair.carry_out(disk.as_ref()).map_err(|error| RecoverError::Io(repair.file_name(), error))?;
     }
@@ -46,6 +48,10 @@ pub(crate) fn recover(
     log.commit(&[Piece { record: &head, area: &[] }]).and_then(|_| disk.sync_names()).map_err(failed)?;
     core.segment_grew(log.active.number, &log.active.file, log.active.bytes);
     recovery.took = began.elapsed();
+    Ok((log, recovery))
+}
+
+fn tell(recovery: &Recovery) {
     for damage in &recovery.damage {
         tracing::error!(%damage, "the log is damaged here; what was there is lost");
     }
@@ -59,7 +65,6 @@ pub(crate) fn recover(
              normal, and nobody had been told that it succeeded; otherwise the disk has damaged it"
         );
     }
-    Ok((log, recovery))
 }
 
 /// What reading the log told. Nothing has been changed yet.
@@ -84,22 +89,20 @@ pub(crate) fn read(disk: &Arc<dyn Disk>, core: &mut Core, segment_bytes: u64) ->
         next_frame: None,
         is_after_damage: false,
         unknown_queue: None,
-        is_last_removed: false,
+        empty_segment: None,
     };
     let names = disk.names().map_err(|error| RecoverError::Io(".".to_owned(), error))?;
     let numbers = |extension| names.iter().filter_map(|name| number_of(name, extension)).collect::<BTreeSet<u32>>();
-    let (segments, ids) = (numbers("log"), numbers("ids"));
-    let (ids_files, active) = reader.read_all(&segments, &ids, segment_bytes)?;
-    let Reader { core, mut recovery, repairs, next_frame, unknown_queue, is_last_removed, .. } = reader;
+    let aside = names.iter().filter_map(|name| number_of_damaged(name)).collect();
+    let files = Files { segments: numbers("log"), ids: numbers("ids"), aside };
+    let (ids_files, active) = reader.read_all(&files, segment_bytes)?;
+    let next_number = reader.empty_segment.unwrap_or_else(|| files.last().map_or(1, |last| last + 1));
+    let Reader { core, mut recovery, repairs, next_frame, unknown_queue, .. } = reader;
     if let Some(queue) = unknown_queue {
         return Err(RecoverError::UnknownQueue(queue));
     }
     core.finish_replay();
     (recovery.ready, recovery.dead_letters) = core.totals();
-    let last = segments.last().max(ids.last());
-    // The number of a segment that was removed is free again, unless there are younger ids, or it would get theirs.
-    let is_free = is_last_removed && segments.last() >= ids.last();
-    let next_number = last.map_or(1, |last| last + u32::from(!is_free));
     Ok(Read { recovery, repairs, active, next_number, frame_number: next_frame.unwrap_or(1), ids_files })
 }
 
@@ -112,59 +115,83 @@ struct Reader<'a> {
     /// Whether damage was found since the last sound frame: then missing numbers are explained.
     is_after_damage: bool,
     unknown_queue: Option<u8>,
-    /// The last segment had nothing yet, and is to be removed.
-    is_last_removed: bool,
+    /// The last segment, if a crash came while it was made: it is made again.
+    empty_segment: Option<u32>,
+}
+
+/// Numbers of the files in a directory.
+struct Files {
+    segments: BTreeSet<u32>,
+    ids: BTreeSet<u32>,
+    /// Segments that an earlier start set aside.
+    aside: BTreeSet<u32>,
+}
+
+impl Files {
+    fn numbers(&self) -> BTreeSet<u32> {
+        [&self.segments, &self.ids, &self.aside].into_iter().flatten().copied().collect()
+    }
+
+    fn last(&self) -> Option<u32> {
+        self.numbers().last().copied()
+    }
+}
+
+/// How a segment was read.
+enum End {
+    /// As the last one, which can be continued.
+    Open(Active),
+    /// To its end.
+    Closed,
+    /// Not at all.
+    Unreadable,
 }
 
 impl Reader<'_> {
     /// Returns how many ids each ids file has, and the last segment if it can be continued.
     fn read_all(
         &mut self,
-        segments: &BTreeSet<u32>,
-        ids: &BTreeSet<u32>,
+        files: &Files,
         segment_bytes: u64,
     ) -> Result<(BTreeMap<u32, usize>, Option<Active>), RecoverError> {
-        let last = segments.last().copied();
+        let last = files.last();
         let mut ids_files = BTreeMap::new();
         let mut active = None;
         let mut previous = None;
-        for &number in segments.union(ids) {
+        for number in files.numbers() {
+            let (is_last, is_there) = (Some(number) == last, files.segments.contains(&number));
             // The last segment grows again from here on, so that its ids file, if a crash left one, is outdated.
-            let known = if ids.contains(&number) && Some(number) != last { self.read_ids(number)? } else { None };
-            if known.is_none() && !segments.contains(&number) {
-                // What is remembered of a segment that is gone can't be made again.
-                self.record_damage(number, 0, 0, "the remembered ids of a removed segment".to_owned());
-                self.repairs.push(Repair::RemoveIds(number));
-                continue;
-            }
+            let may_know = files.ids.contains(&number) && !(is_last && is_there);
+            let known = if may_know { self.read_ids(number)? } else { None };
             if let Some(known) = &known {
                 known.iter().for_each(|id| self.core.window.insert(*id));
                 ids_files.insert(number, known.len());
+            } else if may_know && !is_there {
+                // What is remembered of a segment that is gone can't be made again.
+                self.record_damage(number, 0, 0, "the remembered ids of a removed segment".to_owned());
+                self.repairs.push(Repair::RemoveIds(number));
             }
-            if !segments.contains(&number) {
+            if !is_there && !files.aside.contains(&number) {
                 continue;
             }
             if let Some(expected) = previous.map(|previous: u32| previous + 1).filter(|expected| *expected != number) {
                 self.damage(expected, 0, 0, format!("{} segments are missing", number - expected));
             }
             previous = Some(number);
+            if !is_there {
+                self.damage(number, 0, 0, format!("a segment that was set aside as {}", damaged_name(number)));
+                continue;
+            }
             let mut own_ids = Vec::new();
             let hash_into = known.is_none().then_some(&mut own_ids);
-            let end = self.read_segment(number, Some(number) == last, hash_into)?;
-            if Some(number) == last {
-                // What is put from here on is younger than all ids that are known.
-                active = end
-                    .filter(|active| active.bytes < segment_bytes && ids.last() <= Some(&number))
-                    .map(|active| Active { ids: own_ids.len(), ..active });
+            match self.read_segment(number, is_last, hash_into)? {
+                End::Open(end) if end.bytes < segment_bytes => active = Some(Active { ids: own_ids.len(), ..end }),
+                End::Open(_) | End::Closed if known.is_none() => {
+                    ids_files.insert(number, own_ids.len());
+                    self.repairs.push(Repair::WriteIds(number, own_ids));
+                }
+                End::Open(_) | End::Closed | End::Unreadable => {}
             }
-            if known.is_none() && active.is_none() {
-                ids_files.insert(number, own_ids.len());
-                self.repairs.push(Repair::WriteIds(number, own_ids));
-            }
-        }
-        let newest_ids = ids.last().copied().unwrap_or(0);
-        if let Some(last) = last.filter(|last| *last < newest_ids) {
-            self.damage(last + 1, 0, 0, format!("{} segments are missing", newest_ids - last));
         }
         Ok((ids_files, active))
     }
@@ -183,27 +210,30 @@ impl Reader<'_> {
         number: u32,
         is_last: bool,
         mut own_ids: Option<&mut Vec<u128>>,
-    ) -> Result<Option<Active>, RecoverError> {
+    ) -> Result<End, RecoverError> {
         let name = segment_name(number);
         let failed = |error| RecoverError::Io(segment_name(number), error);
         let file = self.disk.open(&name).map_err(failed)?;
         let size = file.size().map_err(failed)?;
-        let format = match Preamble::read(file.as_ref(), number).map_err(failed)? {
-            Preamble::Known(format) => format,
+        let (format, preamble) = match Preamble::read(file.as_ref(), number).map_err(failed)? {
+            Preamble::Known(format, sound) => (format, sound),
             Preamble::Newer(version) => return Err(RecoverError::Newer(name, version)),
             Preamble::Damaged => {
                 self.leave_unreadable(number, is_last, size);
-                return Ok(None);
+                return Ok(End::Unreadable);
             }
         };
+        if let Some(sound) = preamble {
+            self.mend(number, &file, 0, sound, "one of two copies of a segment's beginning");
+        }
         let next = self.next_frame.unwrap_or(0);
         let mut bytes = size;
         let (mut taken_back, mut is_clear) = (BTreeSet::new(), true);
         if is_last {
-            let Tail { end, half_done } = read_tail(file.as_ref(), format, size, next).map_err(failed)?;
-            taken_back.extend(half_done.iter().map(|(at, _)| *at));
-            self.repair_tail(number, &file, format, Tail { end, half_done }, size);
-            bytes = end;
+            let tail = read_tail(file.as_ref(), format, size, next).map_err(failed)?;
+            taken_back.extend(tail.half_done.iter().map(|(at, _)| *at));
+            bytes = tail.end;
+            self.repair_tail(number, &file, format, tail, size);
         }
         self.recovery.segments += 1;
         self.recovery.bytes += bytes;
@@ -220,7 +250,7 @@ impl Reader<'_> {
             Found::Frame { header, record, area_at, area, damaged, at, mend } => {
                 self.check_frame_number(header.number, number, at);
                 if let Some((offset, sound)) = mend {
-                    self.mend(number, &file, offset, sound);
+                    self.mend(number, &file, offset, sound, "one of two copies of a command's fields");
                 }
                 let place = Place { segment: number, offset: area_at };
                 if let (Some(ids), Record::Put(batch)) = (own_ids.as_deref_mut(), &record) {
@@ -237,7 +267,7 @@ impl Reader<'_> {
         // An older program must not take the segment for one of its own when there is something newer in it. And what can't
         // be told apart must not look like something else because of what follows it.
         let active = Active { number, seed: format.seed, file: Arc::clone(&file), bytes, ids: 0 };
-        Ok((format.has_copies && is_clear).then_some(active))
+        Ok(if is_last && format.has_copies && is_clear { End::Open(active) } else { End::Closed })
     }
 
     /// The last write is kept as far as it is whole.
@@ -250,21 +280,21 @@ impl Reader<'_> {
             self.recovery.torn_bytes += format.frame_len(&header);
             self.repairs.push(Repair::TakeBack { segment, file: Arc::clone(file), at, header, seed: format.seed });
         }
-        self.repairs.push(Repair::Settle { segment, file: Arc::clone(file) });
+        self.repairs.push(Repair::Rewrite { segment, file: Arc::clone(file), from: tail.last_write, to: tail.end });
     }
 
-    fn mend(&mut self, segment: u32, file: &Arc<dyn SegmentFile>, offset: u64, sound: Vec<u8>) {
-        let what = "one of two copies of a command's fields".to_owned();
+    fn mend(&mut self, segment: u32, file: &Arc<dyn SegmentFile>, offset: u64, sound: Vec<u8>, what: &str) {
+        let what = what.to_owned();
         self.recovery.mended.push(Damage { segment, offset, bytes: sound.len() as u64, what });
         self.repairs.push(Repair::Mend { segment, file: Arc::clone(file), at: offset, sound });
     }
 
     fn leave_unreadable(&mut self, segment: u32, is_last: bool, size: u64) {
         if is_last && size <= PREAMBLE as u64 {
-            // The crash came while it was made.
+            // The crash came while it was made. It stays until it is made again, so that the one before it, which is
+            // whole, is never taken for the last.
             self.recovery.torn_bytes += size;
-            self.is_last_removed = true;
-            self.repairs.push(Repair::RemoveSegment(segment));
+            self.empty_segment = Some(segment);
             return;
         }
         let what =

@@ -17,11 +17,10 @@ pub(crate) enum Repair {
     TakeBack { segment: u32, file: Arc<dyn SegmentFile>, at: u64, header: Header, seed: u32 },
     /// One copy of a command's fields is written again as the other one has it.
     Mend { segment: u32, file: Arc<dyn SegmentFile>, at: u64, sound: Vec<u8> },
-    /// What a killed manager wrote but did not sync is on the disk for sure before anything comes after it: the rules for
-    /// the last write are good for the last one only.
-    Settle { segment: u32, file: Arc<dyn SegmentFile> },
-    /// A segment that a crash left without a beginning: nothing was in it.
-    RemoveSegment(u32),
+    /// What a killed manager wrote last, and perhaps did not sync, is on the disk for sure before anything comes after it:
+    /// the rules for the last write are good for the last one only. It is written again, because after a sync that failed
+    /// the kernel takes its pages for clean, and another sync would do nothing.
+    Rewrite { segment: u32, file: Arc<dyn SegmentFile>, from: u64, to: u64 },
     /// A segment whose beginning can't be read is kept under another name.
     SetAside(u32),
     /// What is remembered of a segment that is gone, and can't be read.
@@ -37,8 +36,8 @@ impl Repair {
             Repair::Cut { segment, .. }
             | Repair::TakeBack { segment, .. }
             | Repair::Mend { segment, .. }
-            | Repair::Settle { segment, .. } => segment_name(*segment),
-            Repair::RemoveSegment(segment) | Repair::SetAside(segment) => segment_name(*segment),
+            | Repair::Rewrite { segment, .. }
+            | Repair::SetAside(segment) => segment_name(*segment),
             Repair::RemoveIds(segment) | Repair::WriteIds(segment, _) => ids_name(*segment),
         }
     }
@@ -53,11 +52,7 @@ impl Repair {
                 file.overwrite(&voided.encode(*seed, Side::Front), *at)
             }
             Repair::Mend { file, at, sound, .. } => file.overwrite(sound, *at),
-            Repair::Settle { file, .. } => file.sync(),
-            Repair::RemoveSegment(segment) => {
-                disk.remove(&segment_name(*segment))?;
-                disk.sync_names()
-            }
+            Repair::Rewrite { file, from, to, .. } => rewrite(file.as_ref(), *from, *to),
             Repair::SetAside(segment) => {
                 disk.rename(&segment_name(*segment), &damaged_name(*segment))?;
                 disk.sync_names()
@@ -66,6 +61,20 @@ impl Repair {
             Repair::WriteIds(segment, ids) => write_ids(disk, *segment, ids),
         }
     }
+}
+
+/// Bytes written again in one piece.
+const PIECE: u64 = 1 << 20;
+
+fn rewrite(file: &dyn SegmentFile, from: u64, to: u64) -> io::Result<()> {
+    let mut at = from;
+    while at < to {
+        let mut bytes = vec![0; (to - at).min(PIECE) as usize];
+        file.read_at(&mut bytes, at)?;
+        file.overwrite(&bytes, at)?;
+        at += bytes.len() as u64;
+    }
+    file.sync()
 }
 
 /// Writes a segment's ids file. Its name is made durable before the segment can be removed: by the next segment's.

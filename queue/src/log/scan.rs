@@ -38,15 +38,17 @@ pub(crate) struct Tail {
     /// Settlements of the last write, and where they are, whose outputs are not whole. A disk that loses power may keep any
     /// part of a write that was not synced, so that sound frames of the same write may follow them.
     pub(crate) half_done: Vec<(u64, Header)>,
+    /// Where the last write begins, of which nobody knows whether it was synced.
+    pub(crate) last_write: u64,
 }
 
 /// Finds out how the last segment ends.
 pub(crate) fn read_tail(file: &dyn SegmentFile, format: Format, size: u64, next: u64) -> io::Result<Tail> {
-    let (mut group, mut half_done) = (0, Vec::new());
+    let (mut group, mut half_done, mut last_write) = (0, Vec::new(), PREAMBLE as u64);
     let end = scan(file, format, size, next, &mut |found| {
         let Found::Frame { header, record, damaged, at, .. } = found else { return };
         if header.group() > group {
-            group = header.group();
+            (group, last_write) = (header.group(), at);
             half_done.clear();
         }
         if matches!(record, Record::Settle { .. }) && damaged.contains(&true) {
@@ -54,7 +56,7 @@ pub(crate) fn read_tail(file: &dyn SegmentFile, format: Format, size: u64, next:
         }
     })?;
     half_done.retain(|(at, _)| *at < end);
-    Ok(Tail { end, half_done })
+    Ok(Tail { end, half_done, last_write: last_write.min(end) })
 }
 
 /// Reads the frames of a segment of so many bytes in order, and returns where the last sound one ends. Frames with

@@ -26,6 +26,11 @@ pub(crate) fn damaged_name(number: u32) -> String {
     format!("{number:010}.log.damaged")
 }
 
+/// The number in a name made by [`damaged_name`].
+pub(crate) fn number_of_damaged(name: &str) -> Option<u32> {
+    number_of(name.strip_suffix(".damaged")?, "log")
+}
+
 /// Name of the file with the ids that were put in a segment.
 pub(crate) fn ids_name(number: u32) -> String {
     format!("{number:010}.ids")
@@ -38,10 +43,10 @@ pub(crate) fn number_of(name: &str, extension: &str) -> Option<u32> {
 }
 
 /// What a segment begins with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Preamble {
-    /// How its frames are laid out.
-    Known(Format),
+    /// How its frames are laid out; and what the preamble should be, if one of its copies is damaged.
+    Known(Format, Option<Vec<u8>>),
     /// Written by a newer Copydesk.
     Newer(u32),
     /// Neither copy is readable.
@@ -50,9 +55,13 @@ pub(crate) enum Preamble {
 
 impl Preamble {
     pub(crate) fn encode(number: u32, seed: u32) -> Vec<u8> {
+        Preamble::encode_version(VERSION, number, seed)
+    }
+
+    fn encode_version(version: u32, number: u32, seed: u32) -> Vec<u8> {
         let mut half = Vec::with_capacity(PREAMBLE);
         half.bytes(&SEGMENT_MAGIC);
-        half.u32(VERSION);
+        half.u32(version);
         half.u32(number);
         half.u32(seed);
         half.u32(crc(0, &half));
@@ -67,16 +76,24 @@ impl Preamble {
         let mut bytes = [0; PREAMBLE];
         file.read_at(&mut bytes, 0)?;
         let halves = bytes.chunks(PREAMBLE_HALF);
-        Ok(halves.filter_map(|half| Preamble::decode(half, number)).next().unwrap_or(Preamble::Damaged))
+        let Some((version, seed)) = halves.filter_map(|half| Preamble::decode(half, number)).next() else {
+            return Ok(Preamble::Damaged);
+        };
+        if version > VERSION {
+            return Ok(Preamble::Newer(version));
+        }
+        let sound = Preamble::encode_version(version, number, seed);
+        let format = Format { seed, has_copies: version == VERSION };
+        Ok(Preamble::Known(format, (sound != bytes).then_some(sound)))
     }
 
-    fn decode(half: &[u8], number: u32) -> Option<Preamble> {
+    /// Version and seed.
+    fn decode(half: &[u8], number: u32) -> Option<(u32, u32)> {
         let mut input = Input::new(half);
         let magic = input.bytes(SEGMENT_MAGIC.len())?;
         let (version, own_number, seed, sum) = (input.u32()?, input.u32()?, input.u32()?, input.u32()?);
         let is_sound = magic == SEGMENT_MAGIC && own_number == number && sum == crc(0, &half[..PREAMBLE_HALF - 4]);
-        let known = Preamble::Known(Format { seed, has_copies: version == VERSION });
-        is_sound.then_some(if version > VERSION { Preamble::Newer(version) } else { known })
+        is_sound.then_some((version, seed))
     }
 }
 

@@ -2,11 +2,12 @@
 
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use queue::*;
 
-use crate::memory::{Files, MemoryDisk};
+use crate::memory::{Files, MemoryDisk, Op, Survivors, after_power_loss};
 use crate::support::*;
 
 fn flip(file: &Path, offset: u64) {
@@ -130,7 +131,10 @@ async fn a_damaged_segment_head_costs_nothing_unless_both_copies_are() {
         let copy = copy(dir.path());
         flip(&files(copy.path(), "log")[0], offset);
         let (manager, recovery) = open(settings(copy.path()));
-        assert_eq!((manager.stats().queues["posts"].ready, recovery.damage.len()), (20, 0), "offset {offset}");
+        let (damage, mended) = (recovery.damage.len(), recovery.mended.len());
+        assert_eq!((manager.stats().queues["posts"].ready, damage, mended), (20, 0, 1), "offset {offset}");
+        drop(manager);
+        assert_eq!(open(settings(copy.path())).1.mended, []);
     }
     let copy = copy(dir.path());
     flip(&files(copy.path(), "log")[0], 3);
@@ -140,9 +144,173 @@ async fn a_damaged_segment_head_costs_nothing_unless_both_copies_are() {
     // It is kept for whoever wants to look into it, and does not go when its items would have gone.
     assert_eq!(files(copy.path(), "damaged").len(), 1);
     drop(manager);
-    let (manager, _) = open(settings(copy.path()));
+    let (manager, again) = open(settings(copy.path()));
+    assert!(again.damage[0].what.contains("0000000001.log.damaged"), "{:?}", again.damage);
     drop(manager);
     assert_eq!(files(copy.path(), "damaged").len(), 1);
+}
+
+#[tokio::test]
+async fn a_segment_set_aside_is_told_of_at_every_start_and_its_number_is_not_used_again() {
+    let dir = dir();
+    let small = || ManagerSettings { segment_bytes: 4 << 10, ..settings(dir.path()) };
+    let disk = MemoryDisk::new(Files::new(), Duration::ZERO);
+    let start =
+        async |disk: MemoryDisk| serve_in(dir.path(), Manager::open_on(small(), Arc::new(disk)).unwrap(), None).await;
+    let running = start(disk.clone()).await;
+    let client = running.client("one").await;
+    for number in 0..12 {
+        client.put(POSTS, vec![item(number, vec![7; 1000])]).await.unwrap();
+    }
+    running.stop().await;
+    let mut files = after_power_loss(&Files::new(), &disk.journal(), Survivors::Everything);
+    let last = files.keys().rfind(|name| name.ends_with(".log")).unwrap().clone();
+    files.get_mut(&last).unwrap()[..48].fill(0);
+    let disk = MemoryDisk::new(files.clone(), Duration::ZERO);
+    start(disk.clone()).await.stop().await;
+    let journal = disk.journal();
+    // Wherever the start that sets it aside is interrupted, the next one knows, and nothing else is lost.
+    for step in 0..=journal.len() {
+        let left = after_power_loss(&files, &journal[..step], Survivors::Everything);
+        let disk = MemoryDisk::new(left, Duration::ZERO);
+        let running = start(disk.clone()).await;
+        let damage = &running.recovery.damage;
+        assert_eq!((damage.len(), running.recovery.torn_bytes), (1, 0), "step {step}: {damage:?}");
+        assert!(damage[0].what.contains(&format!("{last}.damaged")), "step {step}: {damage:?}");
+        let names = disk.names().unwrap();
+        assert!(names.contains(&format!("{last}.damaged")) && !names.contains(&last), "step {step}: {names:?}");
+        assert!(running.counts("posts").ready >= 9, "step {step}: {:?}", running.counts("posts"));
+        running.stop().await;
+    }
+}
+
+/// Traffic until the first segment has been cleared and removed.
+async fn outlive_the_first_segment(client: &Client, dir: &Path) {
+    for round in 0.. {
+        if !dir.join("0000000001.log").exists() {
+            return;
+        }
+        assert!(round < 10_000, "the first segment stays");
+        client.put(POSTS, (0..4).map(|n| item(format!("{round}-{n}"), vec![7; 4000])).collect()).await.unwrap();
+        drain(client, POSTS).await;
+    }
+}
+
+/// Damages the last place where these bytes are in the newest segment that has them.
+fn flip_last(dir: &Path, wanted: &[u8]) {
+    let found = files(dir, "log").into_iter().rev().find_map(|log| {
+        let bytes = std::fs::read(&log).unwrap();
+        let at = bytes.windows(wanted.len()).rposition(|window| window == wanted)?;
+        Some((log, at as u64))
+    });
+    let (log, at) = found.unwrap();
+    flip(&log, at);
+}
+
+/// A log in memory: what was on the disk right before and right after its first segment was removed.
+async fn until_the_first_removal(dir: &Path, begin: impl AsyncFnOnce(&Client)) -> [Files; 2] {
+    let small = ManagerSettings { segment_bytes: 4 << 10, ..settings(dir) };
+    let disk = MemoryDisk::new(Files::new(), Duration::ZERO);
+    let running = serve_in(dir, Manager::open_on(small, Arc::new(disk.clone())).unwrap(), None).await;
+    let client = running.client("one").await;
+    begin(&client).await;
+    let is_removal = |op: &Op| matches!(op, Op::Remove(name) if name == "0000000001.log");
+    let mut removal = None;
+    for number in 0..10_000 {
+        client.put(POSTS, vec![item(number, vec![7; 1000])]).await.unwrap();
+        drain(&client, POSTS).await;
+        removal = disk.journal().iter().position(is_removal);
+        if removal.is_some() {
+            break;
+        }
+    }
+    running.stop().await;
+    let (journal, removal) = (disk.journal(), removal.unwrap());
+    [removal, removal + 1].map(|count| after_power_loss(&Files::new(), &journal[..count], Survivors::Everything))
+}
+
+#[tokio::test]
+async fn a_damaged_copy_at_the_end_of_the_log_costs_none_of_those_copied_with_it() {
+    let dir = dir();
+    let [_, mut files] = until_the_first_removal(dir.path(), async |client: &Client| {
+        client.put(POSTS, items(0..5)).await.unwrap();
+        for delivery in lease(client, POSTS, 5).await {
+            client.bury(POSTS, delivery.lease, "no".to_owned()).await.unwrap();
+        }
+    })
+    .await;
+    let copied = b"payload of 2";
+    let find = |bytes: &Vec<u8>| bytes.windows(copied.len()).rposition(|window| window == copied);
+    let (bytes, at) = files.values_mut().rev().find_map(|bytes| find(bytes).map(|at| (bytes, at))).unwrap();
+    bytes[at] ^= 0x10;
+    let running = start_on(MemoryDisk::new(files, Duration::ZERO), dir.path()).await;
+    assert_eq!((running.recovery.damage.len(), running.recovery.torn_bytes), (1, 0), "{:?}", running.recovery);
+    let left = running.client("one").await.dead_letters(None, 10).await.unwrap();
+    assert_eq!(left.iter().map(|letter| letter.id.as_str()).collect::<Vec<_>>(), ["id-0", "id-1", "id-3", "id-4"]);
+}
+
+#[tokio::test]
+async fn a_damaged_settlement_at_the_end_of_the_log_is_not_undone_when_its_posts_are_gone() {
+    for is_killed in [false, true] {
+        let dir = dir();
+        let small = || ManagerSettings { segment_bytes: 8 << 10, ..settings(dir.path()) };
+        let running = start(small()).await;
+        let client = running.client("one").await;
+        client.put(POSTS, items(0..10)).await.unwrap();
+        let first = files(dir.path(), "log").pop().unwrap();
+        client.put(POSTS, vec![item("filler", vec![7; 8000])]).await.unwrap();
+        let (posts, filler) = (lease(&client, POSTS, 10).await, lease(&client, POSTS, 1).await);
+        client.settle(POSTS, leases(&filler), None).await.unwrap();
+        let outputs = (0..10).map(|number| item(format!("r{number}"), format!("result number {number}"))).collect();
+        client.settle(POSTS, leases(&posts), Some(Outputs { queue: RESULTS, items: outputs })).await.unwrap();
+        until("the posts' segment goes", || !first.exists()).await;
+        // What a kill leaves is what is there now; a stop may write more.
+        let left = copy(dir.path());
+        running.stop().await;
+        let left = if is_killed { left } else { copy(dir.path()) };
+        flip_last(left.path(), b"result number 3");
+        let running = start(ManagerSettings { dir: left.path().to_owned(), ..small() }).await;
+        let client = running.client("one").await;
+        assert_eq!(drain(&client, POSTS).await, Vec::<String>::new());
+        assert_eq!(drain(&client, RESULTS).await.len(), 9);
+        assert_eq!((running.recovery.damage.len(), running.recovery.torn_bytes), (1, 0), "{:?}", running.recovery);
+        running.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_payload_that_was_damaged_before_it_was_copied_is_never_delivered() {
+    let dir = dir();
+    let small = || ManagerSettings { segment_bytes: 64 << 10, cache_bytes: 0, ..settings(dir.path()) };
+    let running = start(small()).await;
+    let (slow, client) = (running.client("slow").await, running.client("one").await);
+    client.put(POSTS, vec![item("stuck", "the true payload")]).await.unwrap();
+    let held = lease(&slow, POSTS, 1).await;
+    flip_last(dir.path(), b"the true payload");
+    outlive_the_first_segment(&client, dir.path()).await;
+    slow.release(POSTS, leases(&held)).await.unwrap();
+    assert_eq!(drain(&client, POSTS).await, Vec::<String>::new());
+    until("it is a dead letter", || running.manager.stats().dead_letters == 1).await;
+    let letters = client.dead_letters(None, 10).await.unwrap();
+    assert!(letters[0].reason.contains("damaged"), "{letters:?}");
+}
+
+#[tokio::test]
+async fn a_copy_says_what_a_lost_segment_said_of_its_record() {
+    let dir = dir();
+    let [mut files, _] = until_the_first_removal(dir.path(), async |client: &Client| {
+        client.put(POSTS, vec![item("a", "x"), item("fill", vec![1; 4000])]).await.unwrap();
+        let taken = lease(client, POSTS, 2).await;
+        client.bury(POSTS, taken[0].lease, "r".repeat(400)).await.unwrap();
+        client.put(POSTS, vec![item("g", vec![1; 4000])]).await.unwrap();
+        client.settle(POSTS, leases(&taken[1..]), None).await.unwrap();
+    })
+    .await;
+    // The segment in which it became a dead letter.
+    files.get_mut("0000000002.log").unwrap()[..48].fill(0);
+    let running = start_on(MemoryDisk::new(files, Duration::ZERO), dir.path()).await;
+    let letters = running.client("one").await.dead_letters(None, 10).await.unwrap();
+    assert_eq!(letters.iter().map(|letter| letter.id.as_str()).collect::<Vec<_>>(), ["a"]);
 }
 
 #[tokio::test]
