@@ -180,6 +180,8 @@ impl Reader<'_> {
             previous = Some(number);
             if !is_there {
                 self.damage(number, 0, 0, format!("a segment that was set aside as {}", damaged_name(number)));
+                // It stays, while those that followed it go when they are done.
+                previous = None;
                 continue;
             }
             let mut own_ids = Vec::new();

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests are tests")]
 
+mod aside;
 mod crowds;
 mod dead_letters;
 mod duplicates;
