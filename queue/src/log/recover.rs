@@ -192,8 +192,19 @@ impl Reader<'_> {
                     ids_files.insert(number, own_ids.len());
                     self.repairs.push(Repair::WriteIds(number, own_ids));
                 }
+                // It does not grow again, so that its ids file, if there is one, is what is known of it.
+                End::Unreadable if known.is_none() && files.ids.contains(&number) && self.empty_segment.is_none() => {
+                    if let Some(known) = self.read_ids(number)? {
+                        known.iter().for_each(|id| self.core.window.insert(*id));
+                        ids_files.insert(number, known.len());
+                    }
+                }
                 End::Open(_) | End::Closed | End::Unreadable => {}
             }
+        }
+        // Ids are written before the next segment is begun, and while theirs is there.
+        if let Some((previous, last)) = previous.zip(last).filter(|(previous, last)| previous < last) {
+            self.damage(previous + 1, 0, 0, format!("{} segments are missing", last - previous));
         }
         Ok((ids_files, active))
     }
