@@ -2,7 +2,11 @@
 //! off with 429 or 503 and Retry-After, memory stays bounded, all of it is over when its cause is, and `copydesk load`,
 //! which was under way all the time, ends with every post accepted and counted once.
 
+use std::io::Write;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
@@ -14,16 +18,42 @@ use crate::checker::{assert_same, expected, stored};
 use crate::harness::{COPYDESK, Pipeline, agent, sample_posts, wait_for, write_posts};
 use crate::shim::{Fault, Shim};
 
-const POSTS: usize = 12_000;
 /// Far less than what is posted meanwhile, and more than either process needs for its work.
 const MEMORY_MAX: u64 = 128 << 20;
 
-/// `copydesk load` in the background.
-fn start_load(file: &str, url: &str) -> Child {
-    let args = ["load", file, "--to", url, "--json", "--batch=20", "--concurrency=1"];
-    let mut load = Command::new(COPYDESK);
-    load.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-    load.spawn().expect("the binary starts")
+/// `copydesk load` in the background, which is given posts until it has been enough, however fast it is.
+struct Load {
+    process: Child,
+    is_enough: Arc<AtomicBool>,
+    /// Gives the number of posts.
+    source: JoinHandle<usize>,
+}
+
+impl Load {
+    fn start(url: &str) -> Load {
+        let mut load = Command::new(COPYDESK);
+        load.args(["load", "-", "--to", url, "--json", "--batch=20", "--concurrency=1"]);
+        load.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut process = load.spawn().expect("the binary starts");
+        let mut posts = process.stdin.take().expect("a pipe");
+        let is_enough = Arc::new(AtomicBool::new(false));
+        let enough = Arc::clone(&is_enough);
+        let source = std::thread::spawn(move || {
+            let wanted = sample_posts(usize::MAX).take_while(|_| !enough.load(Ordering::Relaxed));
+            wanted.map(|post| writeln!(posts, "{post}").expect("the load reads")).count()
+        });
+        Load { process, is_enough, source }
+    }
+
+    /// Waits for the end of it: how many posts it was given, and its summary.
+    fn finish(self) -> (usize, Value) {
+        self.is_enough.store(true, Ordering::Relaxed);
+        let posts = self.source.join().expect("no panic");
+        let load = self.process.wait_with_output().expect("the load ends");
+        let summary = serde_json::from_slice(&load.stdout).expect("a summary");
+        assert!(load.status.success(), "{summary}");
+        (posts, summary)
+    }
 }
 
 /// A good post that is put off: whether it was, with all that an answer needs for that.
@@ -46,29 +76,25 @@ fn is_put_off(pipeline: &Pipeline, publication: &str) -> bool {
 /// Starts a load, then the overload; lifts it when clients have been put off for a while; and judges.
 fn ride_through(pipeline: Pipeline, begin: impl FnOnce(&Pipeline), end: impl FnOnce(&Pipeline)) {
     let dir = pipeline.dir.clone();
-    let file = write_posts(&dir.join("posts.ndjson"), sample_posts(POSTS));
     let count = |what: &str| pipeline.queue()?["queues"]["posts"][what].as_u64();
-    let mut load = start_load(&file, &pipeline.url);
+    let mut load = Load::start(&pipeline.url);
     wait_for("the load to begin", || count("accepted").filter(|&accepted| accepted >= 300));
     begin(&pipeline);
     // What was under way still ends, and makes room once more.
     let are_put_off = || (0..50).all(|_| is_put_off(&pipeline, "asked meanwhile"));
     wait_for("clients to be put off", || are_put_off().then_some(()));
-    let accepted = count("accepted").expect("a count");
-    assert!(accepted < POSTS as u64, "the load was over before");
     // Again and again, while the load tries, too.
     assert!(are_put_off() && are_put_off(), "the overload is over before its cause is");
-    assert!(load.try_wait().expect("wait").is_none(), "the load gave up");
+    assert!(load.process.try_wait().expect("wait").is_none(), "the load gave up");
     for process in [&pipeline.frontend, &pipeline.backend] {
         let peak = process.peak_memory();
         assert!(peak < MEMORY_MAX, "{peak} bytes");
     }
     end(&pipeline);
-    let load = load.wait_with_output().expect("the load ends");
-    let summary: Value = serde_json::from_slice(&load.stdout).expect("a summary");
+    wait_for("posts to be taken again", || (!is_put_off(&pipeline, "asked meanwhile")).then_some(()));
+    let (posts, summary) = load.finish();
     let taken = |what: &str| summary[what].as_u64();
-    assert!(load.status.success(), "{summary}");
-    assert_eq!((taken("accepted"), taken("duplicates"), taken("rejected")), (Some(POSTS as u64), Some(0), Some(0)));
+    assert_eq!((taken("accepted"), taken("duplicates"), taken("rejected")), (Some(posts as u64), Some(0), Some(0)));
     assert!(taken("retries") > Some(0), "it was never put off: {summary}");
     pipeline.wait_counted();
     wait_for("/readyz", || pipeline.get("/readyz").filter(|(status, _)| *status == 200));
@@ -77,6 +103,7 @@ fn ride_through(pipeline: Pipeline, begin: impl FnOnce(&Pipeline), end: impl FnO
     let mut stored = stored(&dir);
     // Posts that were to be put off came a moment before that.
     stored.retain(|(publication, _, _), _| publication != "asked meanwhile");
+    let file = write_posts(&dir.join("posts.ndjson"), sample_posts(posts));
     assert_same(&stored, &expected(&file));
 }
 
