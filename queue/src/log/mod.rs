@@ -48,8 +48,9 @@
 //! # Delete
 //! Segments go strictly oldest first, each removal synced before the next: a settlement is always in the same or a
 //! younger segment than what it settles, so nothing comes back. Before a removal, and at a stop, a head is written by
-//! itself, so that what made the removal right is not the last write any more, which recovery may cut or take back. When the log is more than twice as large as what is
-//! live, and two segments, the live records of the oldest one are copied forward.
+//! itself, so that what made the removal right is not the last write any more, which recovery may cut or take back. When
+//! the log is more than twice as large as what is live, and two segments, the live records of the oldest one are copied
+//! forward.
 //!
 //! # Duplicates
 //! The ids put lately are kept as hashes ([`window`]). When a segment is full, its ids are written beside it, and that
