@@ -38,6 +38,15 @@ fn start_with(
     Some((shim, pipeline, client))
 }
 
+/// Waits until everything is sent and counted, and judges.
+fn judge(client: Client, pipeline: Pipeline) {
+    let ledger = client.finish();
+    pipeline.wait_counted();
+    let dir = pipeline.dir.clone();
+    pipeline.stop();
+    ledger.verdict(&dir, &[]).assert_clean();
+}
+
 /// The disk fails once, the backend says so and ends; on a sound disk another goes on where it stopped.
 fn fails_and_goes_on(fault: Fault, reason: &str) {
     let dir = TempDir::new().expect("temp dir");
@@ -82,10 +91,7 @@ fn a_backend_on_a_disk_that_still_fails_ends_again_and_makes_nothing_worse() {
         shim.clear();
         pipeline.restart_backend();
     }
-    let ledger = client.finish();
-    pipeline.wait_counted();
-    pipeline.stop();
-    ledger.verdict(dir.path(), &[]).assert_clean();
+    judge(client, pipeline);
 }
 
 #[test]
@@ -127,10 +133,7 @@ fn writes_that_are_cut_short_are_completed() {
     let dir = TempDir::new().expect("temp dir");
     let Some((shim, pipeline, client)) = start(&dir, 1_000) else { return };
     shim.set(&[Fault::short_writes("backend", SEGMENTS, 100)]);
-    let ledger = client.finish();
-    pipeline.wait_counted();
-    pipeline.stop();
-    ledger.verdict(dir.path(), &[]).assert_clean();
+    judge(client, pipeline);
 }
 
 #[test]
@@ -145,8 +148,5 @@ fn a_crash_right_before_or_after_a_sync_loses_nothing_that_was_acknowledged() {
         shim.clear();
         pipeline.restart_backend();
     }
-    let ledger = client.finish();
-    pipeline.wait_counted();
-    pipeline.stop();
-    ledger.verdict(dir.path(), &[]).assert_clean();
+    judge(client, pipeline);
 }

@@ -2,7 +2,6 @@
 //!
 //! `PROPTEST_CASES` sets how many sequences are tried. A failure names its seed, and `QUEUE_MODEL_SEED` repeats it.
 
-mod disk;
 mod plain;
 mod steps;
 mod world;

@@ -74,18 +74,11 @@ async fn a_storm_that_kills_every_consumer_gives_no_item_up() {
     // Until the items have been on their last try for a while.
     let began = Instant::now();
     while began.elapsed() < Duration::from_secs(5) {
-        let settings = running.client_settings("victim");
-        tokio::task::spawn_blocking(move || {
-            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-            runtime.block_on(async {
-                let client = Client::connect(settings).await.unwrap();
-                client.lease(POSTS, Want { wait: Duration::from_millis(150), ..want(100) }).await.unwrap();
-                std::mem::forget(client);
-            });
-            runtime.shutdown_background();
+        let wait = Duration::from_millis(150);
+        dies_after(running.client_settings("victim"), async move |client: &Client| {
+            client.lease(POSTS, Want { wait, ..want(100) }).await.unwrap();
         })
-        .await
-        .unwrap();
+        .await;
     }
     assert_eq!(running.manager.stats().dead_letters, 0);
     let mut taken = Vec::new();
@@ -127,32 +120,22 @@ async fn a_poison_item_is_found_and_takes_no_other_with_it() {
     while !running.counts("posts").eq(&QueueStats { accepted: 40, settled: 39, ..QueueStats::default() }) {
         assert!(kills < 10, "the poison item was not found");
         // A worker that dies whenever it holds number 17.
-        let settings = running.client_settings("worker");
-        let survived = tokio::task::spawn_blocking(move || {
-            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-            let survived = runtime.block_on(async {
-                let client = Client::connect(settings).await.unwrap();
-                let mut settled = Vec::new();
-                loop {
-                    // Longer than a suspect rests.
-                    let wait = Duration::from_secs(3);
-                    match client.lease(POSTS, Want { wait, ..want(64) }).await.unwrap() {
-                        Leased::Items { deliveries, .. } if ids(&deliveries).contains(&"id-17") => {
-                            std::mem::forget(client);
-                            return (settled, true);
-                        }
-                        Leased::Items { deliveries, .. } => {
-                            client.settle(POSTS, leases(&deliveries), None).await.unwrap();
-                            settled.extend(deliveries.into_iter().map(|delivery| delivery.id));
-                        }
-                        _ => return (settled, false),
+        let worked = dies_after(running.client_settings("worker"), async |client: &Client| {
+            let mut settled = Vec::new();
+            loop {
+                // Longer than a suspect rests.
+                let wait = Duration::from_secs(3);
+                match client.lease(POSTS, Want { wait, ..want(64) }).await.unwrap() {
+                    Leased::Items { deliveries, .. } if ids(&deliveries).contains(&"id-17") => return (settled, true),
+                    Leased::Items { deliveries, .. } => {
+                        client.settle(POSTS, leases(&deliveries), None).await.unwrap();
+                        settled.extend(deliveries.into_iter().map(|delivery| delivery.id));
                     }
+                    _ => return (settled, false),
                 }
-            });
-            runtime.shutdown_background();
-            survived
+            }
         });
-        let (own, died) = survived.await.unwrap();
+        let (own, died) = worked.await;
         settled.extend(own);
         kills += u32::from(died);
         until("nobody holds anything", || running.counts("posts").leased == 0).await;
@@ -237,19 +220,11 @@ async fn the_waiting_lease_of_a_dead_consumer_swallows_nothing() {
     let waiting = impatient.lease(POSTS, want_soon(10));
     assert!(tokio::time::timeout(Duration::from_millis(100), waiting).await.is_err());
     // Its process is gone.
-    let settings = running.client_settings("victim");
-    tokio::task::spawn_blocking(move || {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        runtime.block_on(async {
-            let client = Client::connect(settings).await.unwrap();
-            let waiting = client.lease(POSTS, want_soon(10));
-            assert!(tokio::time::timeout(Duration::from_millis(100), waiting).await.is_err());
-            std::mem::forget(client);
-        });
-        runtime.shutdown_background();
+    dies_after(running.client_settings("victim"), async |client: &Client| {
+        let waiting = client.lease(POSTS, want_soon(10));
+        assert!(tokio::time::timeout(Duration::from_millis(100), waiting).await.is_err());
     })
-    .await
-    .unwrap();
+    .await;
     client.put(POSTS, items(0..3)).await.unwrap();
     let taken = lease(&client, POSTS, 10).await;
     assert!(taken.iter().all(|delivery| delivery.attempt == 1), "{taken:?}");

@@ -170,21 +170,28 @@ pub fn seed() -> u64 {
     told.unwrap_or_else(|| RandomState::new().build_hasher().finish())
 }
 
-/// A consumer's process is killed: its connection ends without a good-bye.
-pub async fn killed(running: &Running, queue: QueueId, items_max: u32) -> Vec<Delivery> {
-    // A runtime of its own, which goes away as a killed process does.
-    let settings = running.client_settings("victim");
-    tokio::task::spawn_blocking(move || {
+/// Lets a consumer act whose process is killed then: its connection ends without a good-bye.
+pub async fn dies_after<T: Send + 'static>(
+    settings: ClientSettings,
+    act: impl AsyncFnOnce(&Client) -> T + Send + 'static,
+) -> T {
+    let dying = tokio::task::spawn_blocking(move || {
+        // A runtime of its own, which goes away as a killed process does.
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let deliveries = runtime.block_on(async {
+        let result = runtime.block_on(async {
             let client = Client::connect(settings).await.unwrap();
-            let deliveries = lease(&client, queue, items_max).await;
+            let result = act(&client).await;
             std::mem::forget(client);
-            deliveries
+            result
         });
         runtime.shutdown_background();
-        deliveries
-    })
-    .await
-    .unwrap()
+        result
+    });
+    dying.await.unwrap()
+}
+
+/// A consumer is killed when it has leased something.
+pub async fn killed(running: &Running, queue: QueueId, items_max: u32) -> Vec<Delivery> {
+    let act = async move |client: &Client| lease(client, queue, items_max).await;
+    dies_after(running.client_settings("victim"), act).await
 }

@@ -52,24 +52,13 @@ async fn a_death_after_the_sentinel_is_nobodys_fault() {
     let running = start(settings(dir.path())).await;
     let client = running.client("one").await;
     client.put(POSTS, items(0..2)).await.unwrap();
-    let (told, mut is_told) = tokio::sync::mpsc::unbounded_channel();
-    let settings_of_victim = running.client_settings("victim");
     let manager = running.manager.clone();
-    tokio::task::spawn_blocking(move || {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        runtime.block_on(async {
-            let client = Client::connect(settings_of_victim).await.unwrap();
-            lease(&client, POSTS, 2).await;
-            manager.stop(POSTS);
-            told.send(client.lease(POSTS, want(1)).await.unwrap()).unwrap();
-            std::mem::forget(client);
-        });
-        drop(manager);
-        runtime.shutdown_background();
-    })
-    .await
-    .unwrap();
-    assert_eq!(is_told.recv().await, Some(Leased::Stop));
+    let told = dies_after(running.client_settings("victim"), async move |client: &Client| {
+        lease(client, POSTS, 2).await;
+        manager.stop(POSTS);
+        client.lease(POSTS, want(1)).await.unwrap()
+    });
+    assert_eq!(told.await, Leased::Stop);
     until("the leases are free", || running.counts("posts").leased == 0).await;
     drop(client);
     running.stop().await;
@@ -89,22 +78,13 @@ async fn nobody_waits_for_a_dead_consumer_that_was_to_take_the_suspects() {
     client.put(POSTS, items(5..10)).await.unwrap();
     let busy = running.client("busy").await;
     lease(&busy, POSTS, 1).await;
-    let victim = running.client_settings("victim");
     let (releasing, suspects) = (client.clone(), leases(&suspects));
-    let asked = tokio::task::spawn_blocking(move || {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let asked = runtime.block_on(async {
-            let victim = Client::connect(victim).await.unwrap();
-            lease(&victim, POSTS, 1).await;
-            releasing.release(POSTS, suspects).await.unwrap();
-            let asked = victim.lease(POSTS, want(1)).await.unwrap();
-            std::mem::forget(victim);
-            asked
-        });
-        runtime.shutdown_background();
-        asked
+    let asked = dies_after(running.client_settings("victim"), async move |victim: &Client| {
+        lease(victim, POSTS, 1).await;
+        releasing.release(POSTS, suspects).await.unwrap();
+        victim.lease(POSTS, want(1)).await.unwrap()
     });
-    assert_eq!(asked.await.unwrap(), Leased::Flush);
+    assert_eq!(asked.await, Leased::Flush);
     until("the dead consumer holds nothing", || running.counts("posts").leased == 1).await;
     // Now another is asked to make room for them.
     assert_eq!(busy.lease(POSTS, want(1)).await.unwrap(), Leased::Flush);

@@ -1,15 +1,15 @@
 //! A manager beside its model: every step is taken by both, and whatever can be seen of them has to agree.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use queue::*;
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 
-use super::disk::GatedDisk;
 use super::plain::{Plain, PlainQueue, State, WINDOW};
+use crate::memory::{Files, MemoryDisk};
 use crate::support::{self, Running, SOON, item, leases, want};
 
 /// Takes whatever is put. What is put here last is behind everything before it.
@@ -43,7 +43,7 @@ impl Session {
 pub struct World {
     runtime: Runtime,
     dir: TempDir,
-    gate: Arc<Mutex<()>>,
+    disk: MemoryDisk,
     running: Option<Running>,
     sessions: Vec<Session>,
     pub plain: Plain,
@@ -82,7 +82,7 @@ impl World {
         let mut world = World {
             runtime: Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap(),
             dir: support::dir(),
-            gate: Arc::default(),
+            disk: MemoryDisk::new(Files::new(), Duration::ZERO),
             running: None,
             sessions: Vec::new(),
             plain: Plain { queues, max_deliveries },
@@ -107,9 +107,8 @@ impl World {
         self.runtime.block_on(future)
     }
 
-    /// Opens a directory, which has no damage.
-    fn open(&self, dir: &Path, gate: &Arc<Mutex<()>>) -> Running {
-        let disk = GatedDisk { real: RealDisk::new(dir), gate: Arc::clone(gate) };
+    /// Opens a disk, which has no damage. Only lock and socket are in the directory.
+    fn open(&self, dir: &Path, disk: &MemoryDisk) -> Running {
         let deadline = Instant::now() + SOON;
         let opened = loop {
             match Manager::open_on(settings(dir, &self.plain), Arc::new(disk.clone())) {
@@ -123,7 +122,7 @@ impl World {
     }
 
     fn start(&mut self) {
-        let running = self.open(self.dir.path(), &self.gate);
+        let running = self.open(self.dir.path(), &self.disk);
         self.sessions = (0..SESSIONS).map(|_| Session::begin(&running)).collect();
         self.running = Some(running);
     }
@@ -139,9 +138,8 @@ impl World {
     }
 
     /// The files as they are at this moment, which is what a killed process leaves behind.
-    fn copy(&self) -> TempDir {
-        let _nobody_writes = self.gate.lock().unwrap();
-        support::copy(self.dir.path())
+    fn copy(&self) -> MemoryDisk {
+        MemoryDisk::after_kill(&self.disk.journal())
     }
 
     /// Stops and starts again; after a crash from the files as they were when it came.
@@ -149,7 +147,7 @@ impl World {
         let copy = is_crash.then(|| self.copy());
         self.stop();
         if let Some(copy) = copy {
-            (self.dir, self.gate) = (copy, Arc::default());
+            self.disk = copy;
         }
         self.plain.queues.iter_mut().for_each(PlainQueue::restart);
         self.start();
@@ -232,8 +230,8 @@ impl World {
 
     /// Everything is there exactly once, and nothing else: seen by taking it all out of a copy.
     pub fn check_contents(&mut self) {
-        let copy = self.copy();
-        let running = self.open(copy.path(), &Arc::default());
+        let (dir, copy) = (support::dir(), self.copy());
+        let running = self.open(dir.path(), &copy);
         let client = self.wait(running.client("inspector"));
         for (queue, name) in [QUEUES[2], QUEUES[1], QUEUES[0]] {
             let mut found = Vec::new();
@@ -247,7 +245,7 @@ impl World {
             assert_eq!(found, told.collect::<Vec<_>>(), "{name}");
         }
         self.wait(running.stop());
-        let running = self.open(copy.path(), &Arc::default());
+        let running = self.open(dir.path(), &copy);
         let client = self.wait(running.client("inspector"));
         self.compare_letters(&self.wait(client.dead_letters(None, 1000)).unwrap());
         assert_eq!(QUEUES.map(|(_, name)| running.counts(name)), [(); 3].map(|()| QueueStats::default()));
